@@ -1,0 +1,1 @@
+"""Networks as data: operators, shapes, JSON, random generation, values."""

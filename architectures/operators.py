@@ -1,0 +1,266 @@
+"""The operators of a network, as data.
+
+Each class is one operator: its attributes and, in its docstring, the function it
+stands for.  That docstring is the whole specification.  The reference, the JAX
+checker and the PyTorch checker are each written from it, and from nothing else, so
+that they can disagree.
+
+Activations act on x of shape (batch, features).  Attributes are checked when an
+operator is built, so Python and JSON meet the same rule in the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from .checks import Finite, Positive, PositiveInteger, bounded, check_fields
+
+Shape = tuple[int, ...]
+
+
+class Operator(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    tag_field="op",
+):
+    """What every operator shares: immutable, tagged in JSON by `op`."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @property
+    def name(self) -> str:
+        """The tag that JSON, reports and `--activation` use, such as `leaky_relu`."""
+        return str(type(self).__struct_config__.tag)
+
+
+class Dense(Operator, frozen=True, tag="dense"):
+    """y = x W^T + b.  W has shape (units, features), b has shape (units,)."""
+
+    units: PositiveInteger
+    bias: bool = True
+
+
+class Identity(Operator, frozen=True, tag="identity"):
+    """y = x."""
+
+
+class Sigmoid(Operator, frozen=True, tag="sigmoid"):
+    """y = 1 / (1 + exp(-x))."""
+
+
+class Tanh(Operator, frozen=True, tag="tanh"):
+    """y = tanh(x)."""
+
+
+class ReLU(Operator, frozen=True, tag="relu"):
+    """y = max(x, 0)."""
+
+
+class LeakyReLU(Operator, frozen=True, tag="leaky_relu"):
+    """y = x for x > 0, slope x for x < 0."""
+
+    slope: Finite = 0.01
+
+
+class PReLU(Operator, frozen=True, tag="prelu"):
+    """y = x for x > 0, a x for x < 0, with the slope a learned.
+
+    The parameter `slope` has shape (1,) where `shared`, else (features,).
+    He, Zhang, Ren and Sun 2015.
+    """
+
+    shared: bool = True
+
+
+class ELU(Operator, frozen=True, tag="elu"):
+    """y = x for x > 0, alpha (exp(x) - 1) for x < 0.  Clevert et al. 2016."""
+
+    alpha: Positive = 1.0
+
+
+class SELU(Operator, frozen=True, tag="selu"):
+    """y = scale ELU(x; alpha).  Klambauer et al. 2017, whose constants are
+
+    alpha = 1.6732632423543772848170429916717, scale = 1.0507009873554804934193349852946.
+    """
+
+
+class CELU(Operator, frozen=True, tag="celu"):
+    """y = x for x > 0, alpha (exp(x / alpha) - 1) for x < 0.  Barron 2017."""
+
+    alpha: Positive = 1.0
+
+
+class GELU(Operator, frozen=True, tag="gelu"):
+    """Hendrycks and Gimpel 2016.
+
+    `exact`: y = x Phi(x), Phi the standard normal distribution function.
+    `tanh`:  y = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
+    """
+
+    form: Literal["exact", "tanh"] = "exact"
+
+
+class SiLU(Operator, frozen=True, tag="silu"):
+    """y = x sigmoid(x)."""
+
+
+class Mish(Operator, frozen=True, tag="mish"):
+    """y = x tanh(log(1 + exp(x))).  Misra 2019."""
+
+
+class Softplus(Operator, frozen=True, tag="softplus"):
+    """y = log(1 + exp(beta x)) / beta, for every x (no linear threshold)."""
+
+    beta: Positive = 1.0
+
+
+class Softsign(Operator, frozen=True, tag="softsign"):
+    """y = x / (1 + |x|).  Continuously differentiable, also at 0 (y' = 1)."""
+
+
+class HardTanh(Operator, frozen=True, tag="hard_tanh"):
+    """y = min(max(x, low), high)."""
+
+    low: Finite = -1.0
+    high: Finite = 1.0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.low < self.high:
+            raise ValueError(f"low must be below high, got low={self.low}, high={self.high}")
+
+
+class ReLU6(Operator, frozen=True, tag="relu6"):
+    """y = min(max(x, 0), 6)."""
+
+
+class HardSigmoid(Operator, frozen=True, tag="hard_sigmoid"):
+    """y = min(max(x / 6 + 1 / 2, 0), 1)."""
+
+
+class HardSwish(Operator, frozen=True, tag="hard_swish"):
+    """y = x hard_sigmoid(x).  Howard et al. 2019."""
+
+
+class LogSigmoid(Operator, frozen=True, tag="log_sigmoid"):
+    """y = -log(1 + exp(-x))."""
+
+
+class TanhShrink(Operator, frozen=True, tag="tanh_shrink"):
+    """y = x - tanh(x)."""
+
+
+class SoftShrink(Operator, frozen=True, tag="soft_shrink"):
+    """y = x - t for x > t, x + t for x < -t, 0 between, with t = `threshold`."""
+
+    threshold: Positive = 0.5
+
+
+class HardShrink(Operator, frozen=True, tag="hard_shrink"):
+    """y = x for |x| > t, 0 between, with t = `threshold`.  Jumps at +-t."""
+
+    threshold: Positive = 0.5
+
+
+class Sine(Operator, frozen=True, tag="sine"):
+    """y = sin(frequency x)."""
+
+    frequency: Positive = 1.0
+
+
+class Square(Operator, frozen=True, tag="square"):
+    """y = x^2."""
+
+
+Axis = Annotated[int, bounded(minimum=-2, maximum=1)]
+
+
+class Softmax(Operator, frozen=True, tag="softmax"):
+    """y = exp(x) / sum(exp(x)) along `axis` (0 or -2: the batch; 1 or -1: the features)."""
+
+    axis: Axis = -1
+
+
+class LogSoftmax(Operator, frozen=True, tag="log_softmax"):
+    """y = x - log(sum(exp(x))) along `axis`, as in softmax."""
+
+    axis: Axis = -1
+
+
+class GLU(Operator, frozen=True, tag="glu"):
+    """y = a sigmoid(b), where a and b are the first and second half of the features.
+
+    Dauphin et al. 2017.
+    """
+
+
+class SwiGLU(Operator, frozen=True, tag="swiglu"):
+    """y = silu(a) b, where a and b are the first and second half of the features.
+
+    Shazeer 2020.
+    """
+
+
+ACTIVATIONS: tuple[type[Operator], ...] = (
+    Identity, Sigmoid, Tanh, ReLU, LeakyReLU, PReLU, ELU, SELU, CELU, GELU, SiLU, Mish,
+    Softplus, Softsign, HardTanh, ReLU6, HardSigmoid, HardSwish, LogSigmoid, TanhShrink,
+    SoftShrink, HardShrink, Sine, Square, Softmax, LogSoftmax, GLU, SwiGLU,
+)  # fmt: skip
+
+OPERATORS: tuple[type[Operator], ...] = (Dense, *ACTIVATIONS)
+
+Layer = (
+    Dense | Identity | Sigmoid | Tanh | ReLU | LeakyReLU | PReLU | ELU | SELU | CELU | GELU
+    | SiLU | Mish | Softplus | Softsign | HardTanh | ReLU6 | HardSigmoid | HardSwish
+    | LogSigmoid | TanhShrink | SoftShrink | HardShrink | Sine | Square | Softmax
+    | LogSoftmax | GLU | SwiGLU
+)  # fmt: skip
+"""Any operator, as msgspec decodes it."""
+
+
+# --- shape rules: one entry an operator -----------------------------------------------
+
+
+def _dense_shape(op: Any, x: Shape) -> Shape:
+    return (*x[:-1], op.units)
+
+
+def _same_shape(op: Any, x: Shape) -> Shape:
+    return x
+
+
+def _halved_shape(op: Any, x: Shape) -> Shape:
+    if x[-1] % 2:
+        raise ValueError(f"{op.name} halves the features, so they must be even, got {x[-1]}")
+    return (*x[:-1], x[-1] // 2)
+
+
+OUTPUT_SHAPE: Mapping[type[Operator], Callable[[Any, Shape], Shape]] = {
+    **dict.fromkeys(ACTIVATIONS, _same_shape),
+    Dense: _dense_shape,
+    GLU: _halved_shape,
+    SwiGLU: _halved_shape,
+}
+
+
+def output_shape(op: Operator, x: Shape) -> Shape:
+    """The shape of y for x of shape `x`.  ValueError where they do not fit."""
+    return OUTPUT_SHAPE[type(op)](op, x)
+
+
+def parameter_shapes(op: Operator, x: Shape) -> dict[str, Shape]:
+    """The operator's parameters by name, each with its shape, for x of shape `x`."""
+    match op:
+        case Dense(units, bias):
+            weight = {"weight": (units, x[-1])}
+            return {**weight, "bias": (units,)} if bias else weight
+        case PReLU(shared):
+            return {"slope": (1,) if shared else (x[-1],)}
+        case _:
+            return {}

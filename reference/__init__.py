@@ -1,0 +1,1 @@
+"""The hand-derived backward passes: one page per layer, losses, penalties, optimisers."""

@@ -1,1 +1,1 @@
-"""To be written."""
+"""Independent gradients, error bounds, ties, and the verdict."""

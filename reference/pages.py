@@ -59,6 +59,18 @@ LAYERS: Mapping[type[ops.Operator], Page] = {
 }
 
 LOSSES: Mapping[type[data.Loss], Page] = {
-    data.SquaredError: page(losses.squared_error),
     data.WeightedSum: page(losses.weighted_sum),
+    data.SquaredError: page(losses.squared_error),
+    data.AbsoluteError: page(losses.absolute_error),
+    data.Huber: page(losses.huber),
+    data.SmoothL1: page(losses.smooth_l1),
+    data.LogCosh: page(losses.log_cosh),
+    data.CrossEntropy: page(losses.cross_entropy),
+    data.NegativeLogLikelihood: page(losses.negative_log_likelihood),
+    data.BinaryCrossEntropy: page(losses.binary_cross_entropy),
+    data.BinaryCrossEntropyWithLogits: page(losses.binary_cross_entropy_with_logits),
+    data.Hinge: page(losses.hinge),
+    data.SquaredHinge: page(losses.squared_hinge),
+    data.KLDivergence: page(losses.kl_divergence),
+    data.Cosine: page(losses.cosine),
 }

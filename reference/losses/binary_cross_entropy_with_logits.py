@@ -1,0 +1,43 @@
+"""Binary cross-entropy of logits.
+
+With s(y) = 1 / (1 + exp(-y)), log(s(y)) = -softplus(-y) and log(1 - s(y)) = -softplus(y):
+
+    L = c sum(w t softplus(-y) + (1 - t) softplus(y))
+
+    softplus'(y) = exp(y) / (1 + exp(y)) = s(y)
+
+    y_bar = c ((1 - t) s(y) - w t s(-y))
+
+s(-y) is computed as such and not as 1 - s(y), which would cancel; for t = 0 and t = 1 every
+digit is kept, however sure the network is.  w are the positive weights by feature, c is
+the reduction's constant.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...architectures.losses import BinaryCrossEntropyWithLogits
+from ..arrays import Array, Saved
+from .reduction import entry_factor
+from .stable import sigmoid, softplus
+
+
+def positive_weights(loss: BinaryCrossEntropyWithLogits, y: Array) -> Array:
+    """w (features,) in y's real dtype; ones where the loss has none."""
+    return np.array(loss.positive_weights or (1.0,) * y.shape[-1], dtype=y.real.dtype)
+
+
+def forward(
+    loss: BinaryCrossEntropyWithLogits, y: Array, target: Array, branch: None
+) -> tuple[Array, Saved]:
+    w = positive_weights(loss, y)
+    h = w * target * softplus(-y) + (1 - target) * softplus(y)
+    return entry_factor(loss.reduction, y) * h.sum(axis=(-2, -1)), (y, target)
+
+
+def backward(loss: BinaryCrossEntropyWithLogits, saved: Saved, value_bar: float) -> Array:
+    y, target = saved
+    w = positive_weights(loss, y)
+    slope = (1 - target) * sigmoid(y) - w * target * sigmoid(-y)
+    return (entry_factor(loss.reduction, y) * value_bar) * slope

@@ -1,0 +1,62 @@
+"""Functions of exp(x) that neither overflow nor cancel.
+
+Each is analytic, so that it takes complex steps: where a form is chosen, it is chosen by
+the real part, and both forms are the same function.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import special
+
+from .arrays import Array
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)) = e^x / (1 + e^x): the one whose exponential is at most 1.
+
+    sigmoid(-x) is 1 - sigmoid(x) without the cancellation.
+    """
+    negative = x.real < 0
+    e = np.exp(np.where(negative, x, -x))
+    y: Array = np.where(negative, e, 1.0) / (1 + e)
+    return y
+
+
+def log1p_exp(x: Array) -> Array:
+    """log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|))."""
+    positive = x.real > 0
+    y: Array = np.where(positive, x, 0.0) + np.log1p(np.exp(np.where(positive, -x, x)))
+    return y
+
+
+def saturate(x: Array, bound: float) -> Array:
+    """x, held within +-bound: for functions that are constant beyond it to the last bit."""
+    return np.where(x.real > bound, bound, np.where(x.real < -bound, -bound, x))
+
+
+def bell(x: Array) -> Array:
+    """exp(-x^2 / 2) for |x| <= 40.
+
+    A rounded x^2 would spoil the tail: exp multiplies its relative error by x^2 / 2.
+    With h = x cut to sixteenths, whose square is exact, x^2 = h^2 + (x - h)(x + h), and
+    the second term is small.  Cody 1969, Rational Chebyshev approximations for the error
+    function, does this in his programs.
+    """
+    h = np.trunc(16 * x.real) / 16
+    y: Array = np.exp(-h * h / 2) * np.exp(-(x - h) * (x + h) / 2)
+    return y
+
+
+def normal_cdf(x: Array) -> Array:
+    """Phi(x), the standard normal distribution function, for |x| <= 40.
+
+    Phi(-|x|) = erfc(|x| / sqrt 2) / 2 = exp(-x^2 / 2) erfcx(|x| / sqrt 2) / 2 keeps its
+    relative accuracy however small it is; Phi(|x|) is 1 minus that.
+    """
+    negative = x.real < 0
+    scaled = special.erfcx(np.where(negative, -x, x) * math.sqrt(0.5))
+    tail = bell(x) * scaled / 2
+    return np.where(negative, tail, 1 - tail)

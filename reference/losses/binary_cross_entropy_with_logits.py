@@ -1,10 +1,9 @@
 """Binary cross-entropy of logits.
 
-With s(y) = 1 / (1 + exp(-y)), log(s(y)) = -softplus(-y) and log(1 - s(y)) = -softplus(y):
+With s(y) = 1 / (1 + exp(-y)) and l(y) = log(1 + exp(y)), log(s(y)) = -l(-y) and
+log(1 - s(y)) = -l(y):
 
-    L = c sum(w t softplus(-y) + (1 - t) softplus(y))
-
-    softplus'(y) = exp(y) / (1 + exp(y)) = s(y)
+    L = c sum(w t l(-y) + (1 - t) l(y))        l'(y) = exp(y) / (1 + exp(y)) = s(y)
 
     y_bar = c ((1 - t) s(y) - w t s(-y))
 
@@ -19,8 +18,8 @@ import numpy as np
 
 from ...architectures.losses import BinaryCrossEntropyWithLogits
 from ..arrays import Array, Saved
+from ..stable import log1p_exp, sigmoid
 from .reduction import entry_factor
-from .stable import sigmoid, softplus
 
 
 def positive_weights(loss: BinaryCrossEntropyWithLogits, y: Array) -> Array:
@@ -32,7 +31,7 @@ def forward(
     loss: BinaryCrossEntropyWithLogits, y: Array, target: Array, branch: None
 ) -> tuple[Array, Saved]:
     w = positive_weights(loss, y)
-    h = w * target * softplus(-y) + (1 - target) * softplus(y)
+    h = w * target * log1p_exp(-y) + (1 - target) * log1p_exp(y)
     return entry_factor(loss.reduction, y) * h.sum(axis=(-2, -1)), (y, target)
 
 
@@ -40,4 +39,5 @@ def backward(loss: BinaryCrossEntropyWithLogits, saved: Saved, value_bar: float)
     y, target = saved
     w = positive_weights(loss, y)
     slope = (1 - target) * sigmoid(y) - w * target * sigmoid(-y)
-    return (entry_factor(loss.reduction, y) * value_bar) * slope
+    y_bar: Array = (entry_factor(loss.reduction, y) * value_bar) * slope
+    return y_bar

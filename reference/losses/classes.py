@@ -18,7 +18,8 @@ Classified = CrossEntropy | NegativeLogLikelihood
 
 def one_hot(target: Array, y: Array) -> Array:
     """True at each row's class: (batch, features) for class numbers (batch,)."""
-    return target[..., None] == np.arange(y.shape[-1])
+    hot: Array = target[..., None] == np.arange(y.shape[-1])
+    return hot
 
 
 def class_weights(loss: Classified, y: Array) -> Array:

@@ -10,6 +10,8 @@ Where |y| > e, with u = y / |y|:  d|y| = <u, dy>, so du = (dy - u <u, dy>) / |y|
     y_bar = -c v / e                       else
 
 At |y| = e the two disagree: a tie, and we take the second, the left one.
+v - u <u, v> is P v with P = I - uu', and PP = P: applied twice, P also takes away what
+rounding left along u, which is most of the result where y and t are nearly parallel.
 The norm divides by the largest entry before it squares, so as not to overflow; it is
 sqrt(sum(y^2)) whatever the divisor, so that is a constant to the derivative.
 e is epsilon, c the reduction's constant.
@@ -29,7 +31,8 @@ def norm(y: Array) -> Array:
     largest = np.abs(y.real).max(axis=-1, keepdims=True)
     scale = np.where(largest > 0, largest, 1.0)
     z = y / scale
-    return scale * np.sqrt((z * z).sum(axis=-1, keepdims=True))
+    size: Array = scale * np.sqrt((z * z).sum(axis=-1, keepdims=True))
+    return size
 
 
 def kink(loss: Cosine, y: Array, target: Array) -> Kink:
@@ -51,5 +54,8 @@ def forward(loss: Cosine, y: Array, target: Array, branch: Array) -> tuple[Array
 
 def backward(loss: Cosine, saved: Saved, value_bar: float) -> Array:
     u, v, size, branch = saved
-    along = np.where(branch == 1, (u * v).sum(axis=-1, keepdims=True), 0.0)
-    return (row_factor(loss.reduction, u) * -value_bar) * (v - u * along) / size
+    for _ in range(2):
+        along = (u * v).sum(axis=-1, keepdims=True)
+        v = np.where(branch == 1, v - u * along, v)
+    y_bar: Array = (row_factor(loss.reduction, u) * -value_bar) * v / size
+    return y_bar

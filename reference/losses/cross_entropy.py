@@ -30,7 +30,7 @@ from ...architectures.losses import CrossEntropy
 from ..arrays import Array, Saved
 from . import reduction
 from .classes import class_weights, one_hot, row_factor, row_weights
-from .stable import log_softmax, rest, shifted, softmax
+from .softmax import log_softmax, rest, shifted, softmax
 
 
 def coefficients(loss: CrossEntropy, y: Array, target: Array) -> tuple[Array, Any]:
@@ -54,4 +54,5 @@ def backward(loss: CrossEntropy, saved: Saved, value_bar: float) -> Array:
     z, target = saved
     a, c = coefficients(loss, z, target)
     p = softmax(z)
-    return (c * value_bar) * (p * rest(a) - a * rest(p))
+    y_bar: Array = (c * value_bar) * (p * rest(a) - a * rest(p))
+    return y_bar

@@ -44,5 +44,6 @@ def forward(loss: Hinge, y: Array, target: Array, branch: Array) -> tuple[Array,
 def backward(loss: Hinge, saved: Saved, value_bar: float) -> Array:
     m, target, branch = saved
     m_bar = (branch == 1).astype(m.dtype)
-    y_bar = np.where(one_hot(target, m), -m_bar.sum(axis=-1, keepdims=True), m_bar)
-    return (row_factor(loss.reduction, m) * value_bar) * y_bar
+    slope = np.where(one_hot(target, m), -m_bar.sum(axis=-1, keepdims=True), m_bar)
+    y_bar: Array = (row_factor(loss.reduction, m) * value_bar) * slope
+    return y_bar

@@ -28,4 +28,5 @@ def forward(loss: KLDivergence, y: Array, target: Array, branch: None) -> tuple[
 def backward(loss: KLDivergence, saved: Saved, value_bar: float) -> Array:
     target = saved
     t = np.exp(target) if loss.log_target else target
-    return (-entry_factor(loss.reduction, t) * value_bar) * t
+    y_bar: Array = (-entry_factor(loss.reduction, t) * value_bar) * t
+    return y_bar

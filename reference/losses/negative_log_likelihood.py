@@ -31,4 +31,6 @@ def forward(
 def backward(loss: NegativeLogLikelihood, saved: Saved, value_bar: float) -> Array:
     y, target = saved
     w = row_weights(loss, y, target)
-    return (row_factor(loss, w) * -value_bar) * np.where(one_hot(target, y), w[..., None], 0.0)
+    picked = np.where(one_hot(target, y), w[..., None], 0.0)
+    y_bar: Array = (row_factor(loss, w) * -value_bar) * picked
+    return y_bar

@@ -22,8 +22,11 @@ def kink(penalty: Penalty, w: Array) -> Kink | None:
 def forward(penalty: Penalty, w: Array, branch: Array | None) -> Array:
     """The penalty's value, summed over the last two axes of w (..., m, n)."""
     if branch is None:
-        return (0.5 * penalty.strength) * (w * w).sum(axis=(-2, -1))
-    return penalty.strength * np.where(branch == 1, w, -w).sum(axis=(-2, -1))
+        terms = 0.5 * (w * w)
+    else:
+        terms = np.where(branch == 1, w, -w)
+    value: Array = penalty.strength * terms.sum(axis=(-2, -1))
+    return value
 
 
 def backward(penalty: Penalty, w: Array, branch: Array | None) -> Array:

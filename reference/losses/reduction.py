@@ -10,12 +10,12 @@ from ..arrays import Array
 
 def entry_factor(reduction: str, y: Array) -> float:
     """The constant before the sum over the entries of y (..., batch, features)."""
-    batch, features = y.shape[-2:]
+    batch: int = y.shape[-2]
     match reduction:
         case "half_sum":
             return 0.5
         case "mean":
-            return 1.0 / (batch * features)
+            return 1.0 / (batch * int(y.shape[-1]))
         case "batch_mean":
             return 1.0 / batch
         case _:
@@ -24,4 +24,5 @@ def entry_factor(reduction: str, y: Array) -> float:
 
 def row_factor(reduction: str, y: Array) -> float:
     """The constant before the sum over the rows of y (..., batch, features)."""
-    return 1.0 / y.shape[-2] if reduction == "mean" else 1.0
+    batch: int = y.shape[-2]
+    return 1.0 / batch if reduction == "mean" else 1.0

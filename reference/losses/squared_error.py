@@ -25,4 +25,5 @@ def forward(loss: SquaredError, y: Array, target: Array, branch: None) -> tuple[
 
 def backward(loss: SquaredError, saved: Saved, value_bar: float) -> Array:
     r = saved
-    return (2 * entry_factor(loss.reduction, r) * value_bar) * r
+    y_bar: Array = (2 * entry_factor(loss.reduction, r) * value_bar) * r
+    return y_bar

@@ -36,5 +36,6 @@ def forward(loss: SquaredHinge, y: Array, target: Array, branch: Array) -> tuple
 
 def backward(loss: SquaredHinge, saved: Saved, value_bar: float) -> Array:
     h, target = saved
-    y_bar = np.where(one_hot(target, h), -h.sum(axis=-1, keepdims=True), h)
-    return (2 * row_factor(loss.reduction, h) * value_bar) * y_bar
+    slope = np.where(one_hot(target, h), -h.sum(axis=-1, keepdims=True), h)
+    y_bar: Array = (2 * row_factor(loss.reduction, h) * value_bar) * slope
+    return y_bar

@@ -21,4 +21,5 @@ def forward(loss: WeightedSum, y: Array, target: Array, branch: None) -> tuple[A
 
 def backward(loss: WeightedSum, saved: Saved, value_bar: float) -> Array:
     target = saved
-    return target * value_bar
+    y_bar: Array = target * value_bar
+    return y_bar

@@ -58,5 +58,5 @@ def normal_cdf(x: Array) -> Array:
     """
     negative = x.real < 0
     scaled = special.erfcx(np.where(negative, -x, x) * math.sqrt(0.5))
-    tail = bell(x) * scaled / 2
+    tail: Array = bell(x) * scaled / 2
     return np.where(negative, tail, 1 - tail)

@@ -2,7 +2,7 @@
 
     y = x - 1 log(1'e),    e = exp(x)        (' transposes; 1 is the vector of ones)
 
-    d log(1'e) = e'dx / 1'e = p'dx,    p = exp(y)
+    d log(1'e) = e'dx / 1'e = p'dx,    p = e / 1'e = exp(y)
 
     dy = dx - 1 p'dx = P dx,    P = I - 1p'        x_bar = P'y_bar = y_bar - p 1'y_bar
 
@@ -27,14 +27,14 @@ def forward(layer: LogSoftmax, p: Arrays, x: Array, branch: None) -> tuple[Array
     axis = from_the_end(layer.axis)
     d = x - x.real.max(axis=axis, keepdims=True)
     top = d.real > -0.5
-    r = np.where(top, np.expm1(d), np.exp(d)).sum(axis=axis, keepdims=True)
+    e = np.exp(d)
+    r = np.where(top, np.expm1(d), e).sum(axis=axis, keepdims=True)
     r = r + (top.sum(axis=axis, keepdims=True) - 1).astype(x.dtype)
-    y = d - np.log1p(r)
-    return y, y
+    return d - np.log1p(r), e / (1 + r)
 
 
 def backward(layer: LogSoftmax, p: Arrays, saved: Saved, y_bar: Array) -> tuple[Array, Arrays]:
-    probability = np.exp(saved)
+    probability = saved
     axis = from_the_end(layer.axis)
     x_bar = y_bar - probability * y_bar.sum(axis=axis, keepdims=True)
     x_bar = x_bar - probability * x_bar.sum(axis=axis, keepdims=True)

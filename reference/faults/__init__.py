@@ -1,1 +1,1 @@
-"""To be written."""
+"""Backward passes that are wrong on purpose, each in one way that has happened elsewhere."""

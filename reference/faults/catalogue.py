@@ -1,0 +1,88 @@
+"""The catalogue of faults for feed-forward networks.
+
+It measures the harness (what does it catch?), serves as negative control inside a run, and
+is the dictionary that names the cause of a failure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...architectures.architecture import Architecture
+from ..losses import penalties
+from ..network import Overrides
+from ..pages import LAYERS, LOSSES
+from . import in_activations, in_dense, in_losses
+from .fault import Backward, Fault, Plant, layer_at
+
+__all__ = ["FAULTS", "Fault", "overrides", "sites"]
+
+
+def sites(architecture: Architecture) -> tuple[str, ...]:
+    """Where a backward function stands: `layers.I`, `loss`, `penalties.J`."""
+    return (
+        *(f"layers.{i}" for i in range(len(architecture.layers))),
+        "loss",
+        *(f"penalties.{j}" for j in range(len(architecture.penalties))),
+    )
+
+
+def right_backward(architecture: Architecture, site: str) -> Backward:
+    """The reference's own backward function at a site."""
+    found = layer_at(architecture, site)
+    if found is not None:
+        return LAYERS[type(found[1])].backward
+    if site == "loss":
+        return LOSSES[type(architecture.loss)].backward
+    return penalties.backward
+
+
+def overrides(fault: Fault, architecture: Architecture, site: str) -> Overrides:
+    """What to hand to `network.backward` to plant a fault.  ValueError where it does not apply."""
+    if not fault.applies(architecture, site):
+        raise ValueError(f"{fault.name} does not apply at {site} of {architecture}")
+    return {site: fault.plant(right_backward(architecture, site))}
+
+
+def _contributes(architecture: Architecture, site: str) -> bool:
+    """Whether anything comes back from the site: all but a penalty without strength or weights."""
+    kind, _, number = site.partition(".")
+    return kind != "penalties" or (
+        architecture.penalties[int(number)].strength > 0
+        and any(name.endswith(".weight") for name in architecture.parameters)
+    )
+
+
+def _scaled(factor: float) -> Plant:
+    """Everything that comes back from a site, times a constant."""
+
+    def plant(right: Backward) -> Backward:
+        def planted(*arguments: Any) -> Any:
+            result = right(*arguments)
+            if not isinstance(result, tuple):
+                return result * factor
+            x_bar, p_bar = result
+            return x_bar * factor, {name: g * factor for name, g in p_bar.items()}
+
+        return planted
+
+    return plant
+
+
+FAULTS: tuple[Fault, ...] = (
+    *in_dense.FAULTS,
+    *in_activations.FAULTS,
+    *in_losses.FAULTS,
+    *(
+        Fault(
+            f"relative_error_1e_{exponent}",
+            f"a constant relative error of 1e-{exponent}",
+            None,
+            1,
+            _contributes,
+            _scaled(1 + 10.0**-exponent),
+        )
+        for exponent in (2, 4, 6, 8, 10)
+    ),
+)
+"""Every fault, each with a name of its own."""

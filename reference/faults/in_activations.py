@@ -1,0 +1,308 @@
+"""Faults of activations.
+
+Some need the argument x, or the pieces, that an activation's page keeps for itself: the
+constants below say which pages those are, and a test holds them to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from ...architectures import operators as ops
+from ...architectures.architecture import Architecture
+from ..arrays import Array, Arrays, Saved
+from ..layers.selu import SCALE
+from ..pages import LAYERS
+from .fault import Backward, Fault, Plant, instead_of_x_bar, layers, layers_of
+
+SAVES_X = (
+    ops.Sigmoid, ops.Tanh, ops.SiLU, ops.Softplus, ops.LogSigmoid, ops.TanhShrink, ops.Sine,
+    ops.Square,
+)  # fmt: skip
+"""The activations whose page keeps its argument, and nothing else, for the way back."""
+
+OVERFLOWS = (ops.Sigmoid, ops.Tanh, ops.SiLU, ops.Softplus, ops.LogSigmoid)
+"""Those of them that take exp(x) when they are written down naively."""
+
+ZERO_OR_ONE = (ops.Identity, ops.ReLU, ops.ReLU6, ops.HardTanh, ops.SoftShrink, ops.HardShrink)
+"""The activations whose slopes are 0 and 1 alone: twice is once."""
+
+SATURATES: dict[type[ops.Operator], float] = {
+    ops.HardTanh: 1.0,
+    ops.ReLU6: 1.0,
+    ops.HardSigmoid: 1 / 6,
+}
+"""The activations that are cut off, with the slope between the cuts."""
+
+
+# --- where ------------------------------------------------------------------------------
+
+
+def _activation(a: Architecture, i: int, layer: Any) -> bool:
+    return not isinstance(layer, ops.Dense)
+
+
+def _bends(a: Architecture, i: int, layer: Any) -> bool:
+    """An activation that keeps the shape and is not the identity."""
+    return not isinstance(layer, ops.Dense | ops.Identity | ops.GLU | ops.SwiGLU)
+
+
+def _last(a: Architecture, i: int) -> bool:
+    return i == len(a.layers) - 1
+
+
+def _normalised(a: Architecture, i: int, layer: Any) -> bool:
+    """A softmax over more than one entry."""
+    kinds = (ops.Softmax, ops.LogSoftmax)
+    return isinstance(layer, kinds) and a.edges[i][layer.axis] > 1
+
+
+# --- how --------------------------------------------------------------------------------
+
+
+def _without_upstream(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+    return right(layer, p, saved, np.ones_like(y_bar))[0]
+
+
+def _twice(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+    return right(layer, p, saved, right(layer, p, saved, y_bar)[0])[0]
+
+
+def _diagonal(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+    """J_ii y_bar_i: what comes back to entry i when y_bar is zero elsewhere along the axis."""
+    along_features = layer.axis in (-1, 1)
+    n = y_bar.shape[-1 if along_features else -2]
+    x_bar = np.zeros_like(right(layer, p, saved, y_bar)[0])
+    for i in range(n):
+        here = np.arange(n) == i
+        here = here if along_features else here[:, None]
+        x_bar = np.where(here, right(layer, p, saved, np.where(here, y_bar, 0.0))[0], x_bar)
+    return x_bar
+
+
+def _along_other_axis(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+    other = replace(layer, axis=-2 if layer.axis in (-1, 1) else -1)
+    return right(other, p, saved, y_bar)[0]
+
+
+def _at_the_output(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+    y, _ = LAYERS[type(layer)].forward(layer, p, saved, None)
+    return right(layer, p, y, y_bar)[0]
+
+
+def _with(**attributes: Any) -> Plant:
+    """As if the layer had other attributes."""
+    return instead_of_x_bar(
+        lambda right, layer, p, saved, y_bar: right(replace(layer, **attributes), p, saved, y_bar)[
+            0
+        ]
+    )
+
+
+def _through_saturation(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+    slope = right(layer, p, saved, np.ones_like(y_bar))[0]
+    return np.where(slope == 0, SATURATES[type(layer)], slope) * y_bar
+
+
+def _pieces(saved: Saved) -> tuple[Array, Array]:
+    """(tied, branch) of a page that keeps (x left of 0, branch)."""
+    left, branch = saved
+    return (left == 0) & (branch == 0), branch
+
+
+def _tie_on_the_right(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+    tied, branch = _pieces(saved)
+    other = (saved[0], np.where(tied, 1, branch).astype(np.int8))
+    return right(layer, p, other, y_bar)[0]
+
+
+def _tie_on_both(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+    tied, _ = _pieces(saved)
+    from_right = _tie_on_the_right(right, layer, p, saved, y_bar)
+    return right(layer, p, saved, y_bar)[0] + np.where(tied, from_right, 0.0)
+
+
+def _nan_where_exp_overflows(
+    right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array
+) -> Any:
+    overflow = np.log(np.finfo(saved.dtype).max)
+    return np.where(np.abs(saved) > overflow, np.nan, right(layer, p, saved, y_bar)[0])
+
+
+def _inner_factor(layer: Any) -> float:
+    """The constant that the chain rule brings out of the activation; 1 where there is none."""
+    match layer:
+        case ops.Sine(frequency):
+            return frequency
+        case ops.SELU():
+            return SCALE
+        case ops.HardSigmoid():
+            return 1 / 6
+        case ops.Square():
+            return 2.0
+        case _:
+            return 1.0
+
+
+def _without_inner_factor(
+    right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array
+) -> Any:
+    return right(layer, p, saved, y_bar)[0] / _inner_factor(layer)
+
+
+def _halves(x_bar: Array) -> tuple[Array, Array]:
+    n = x_bar.shape[-1] // 2
+    return x_bar[..., :n], x_bar[..., n:]
+
+
+def _first_half_for_both(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+    a_bar, _ = _halves(right(layer, p, saved, y_bar)[0])
+    return np.concatenate([a_bar, a_bar], axis=-1)
+
+
+def _second_half_negated(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+    a_bar, b_bar = _halves(right(layer, p, saved, y_bar)[0])
+    return np.concatenate([a_bar, -b_bar], axis=-1)
+
+
+def _subtraction_negated(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+    """x + tanh(x) for x - tanh(x): slope 2 - s where s = 1 - tanh' is right."""
+    return 2 * y_bar - right(layer, p, saved, y_bar)[0]
+
+
+# --- the faults -------------------------------------------------------------------------
+
+FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "upstream_dropped",
+        "an activation's slope returned without the upstream gradient",
+        7, 3,
+        layers(_activation),
+        instead_of_x_bar(_without_upstream),
+    ),
+    Fault(
+        "derivative_omitted",
+        "the derivative of the output layer's activation omitted",
+        8, 2,
+        layers(lambda a, i, layer: _last(a, i) and _bends(a, i, layer)),
+        instead_of_x_bar(lambda right, layer, p, saved, y_bar: 1 * y_bar),
+    ),
+    Fault(
+        "derivative_applied_twice",
+        "the derivative of the output layer's activation applied twice",
+        9, 2,
+        layers(
+            lambda a, i, layer: (
+                _last(a, i) and _bends(a, i, layer) and not isinstance(layer, ZERO_OR_ONE)
+            )
+        ),
+        instead_of_x_bar(_twice),
+    ),
+    Fault(
+        "softmax_diagonal_only",
+        "the diagonal of the softmax's Jacobian alone",
+        10, 3,
+        layers(_normalised),
+        instead_of_x_bar(_diagonal),
+    ),
+    Fault(
+        "softmax_along_the_wrong_axis",
+        "the softmax's derivative taken along the other axis",
+        23, 1,
+        layers(lambda a, i, layer: isinstance(layer, ops.Softmax | ops.LogSoftmax)),
+        instead_of_x_bar(_along_other_axis),
+    ),
+    Fault(
+        "derivative_at_the_output",
+        "f'(x) evaluated at f(x)",
+        11, 3,
+        layers_of(*SAVES_X),
+        instead_of_x_bar(_at_the_output),
+    ),
+    Fault(
+        "inner_factor_dropped",
+        "the constant factor that the chain rule brings out of an activation dropped",
+        4, 1,
+        layers(lambda a, i, layer: _inner_factor(layer) != 1),
+        instead_of_x_bar(_without_inner_factor),
+    ),
+    Fault(
+        "subtraction_negated",
+        "one operand's gradient negated in x - tanh(x)",
+        5, 1,
+        layers_of(ops.TanhShrink),
+        instead_of_x_bar(_subtraction_negated),
+    ),
+    Fault(
+        "gate_negated",
+        "the gradient of a gated unit's second half negated",
+        5, 1,
+        layers_of(ops.GLU, ops.SwiGLU),
+        instead_of_x_bar(_second_half_negated),
+    ),
+    Fault(
+        "one_gradient_for_both_parents",
+        "the gradient of a gated unit's first half returned for both halves",
+        15, 2,
+        layers_of(ops.GLU, ops.SwiGLU),
+        instead_of_x_bar(_first_half_for_both),
+    ),
+    Fault(
+        "gelu_differentiated_as_tanh",
+        "GELU's exact form differentiated as its tanh approximation",
+        None, 2,
+        layers(lambda a, i, layer: isinstance(layer, ops.GELU) and layer.form == "exact"),
+        _with(form="tanh"),
+    ),
+    Fault(
+        "leak_forgotten",
+        "a leaky ReLU differentiated as a ReLU",
+        None, 1,
+        layers(lambda a, i, layer: isinstance(layer, ops.LeakyReLU) and layer.slope != 0),
+        _with(slope=0.0),
+    ),
+    Fault(
+        "alpha_forgotten",
+        "an ELU differentiated as if its alpha were 1",
+        None, 1,
+        layers(lambda a, i, layer: isinstance(layer, ops.ELU) and layer.alpha != 1),
+        _with(alpha=1.0),
+    ),
+    Fault(
+        "tie_on_the_right",
+        "the slope on the right of a kink taken at the kink (>= for >)",
+        29, 2,
+        layers(
+            lambda a, i, layer: (
+                isinstance(layer, ops.PReLU | ops.SELU)
+                or (isinstance(layer, ops.ELU) and layer.alpha != 1)
+            )
+        ),
+        instead_of_x_bar(_tie_on_the_right),
+        convention=True,
+    ),
+    Fault(
+        "tie_counted_twice",
+        "the slopes on both sides of a kink added at the kink",
+        29, 2,
+        layers_of(ops.PReLU, ops.ELU, ops.SELU),
+        instead_of_x_bar(_tie_on_both),
+    ),
+    Fault(
+        "slope_in_saturation",
+        "a slope where a clipped activation is constant",
+        30, 2,
+        layers_of(*SATURATES),
+        instead_of_x_bar(_through_saturation),
+    ),
+    Fault(
+        "exp_overflows",
+        "NaN where exp(x) overflows",
+        36, 3,
+        layers_of(*OVERFLOWS),
+        instead_of_x_bar(_nan_where_exp_overflows),
+    ),
+)  # fmt: skip

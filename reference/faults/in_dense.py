@@ -1,0 +1,235 @@
+"""Faults of dense layers, and of parameters at large."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...architectures import operators as ops
+from ...architectures.architecture import Architecture
+from ..arrays import Array, Arrays, Saved
+from .fault import (
+    Applies,
+    Backward,
+    Fault,
+    Plant,
+    in_half,
+    instead_of_x_bar,
+    last_only,
+    layers,
+    layers_of,
+)
+
+# --- where ------------------------------------------------------------------------------
+
+
+def _dense(test: Callable[[Architecture, int, ops.Dense], bool]) -> Applies:
+    return layers(lambda a, i, layer: isinstance(layer, ops.Dense) and test(a, i, layer))
+
+
+def _square(a: Architecture, i: int, layer: ops.Dense) -> bool:
+    return layer.units == a.edges[i][-1] > 1
+
+
+def _has_parameters(a: Architecture, i: int, layer: Any) -> bool:
+    return bool(ops.parameter_shapes(layer, a.edges[i]))
+
+
+# --- how --------------------------------------------------------------------------------
+
+
+def _instead_of(parameter: str, change: Callable[[Array, Array], Any]) -> Plant:
+    """One parameter's gradient becomes change(y_bar, gradient); the rest stays."""
+
+    def plant(right: Backward) -> Backward:
+        def planted(layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+            x_bar, p_bar = right(layer, p, saved, y_bar)
+            return x_bar, {**p_bar, parameter: change(y_bar, p_bar[parameter])}
+
+        return planted
+
+    return plant
+
+
+def _parameters_from(part: Callable[[Any, Array], Array]) -> Plant:
+    """The parameters' gradients come from part(layer, y_bar) alone; x_bar stays."""
+
+    def plant(right: Backward) -> Backward:
+        def planted(layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+            x_bar, _ = right(layer, p, saved, y_bar)
+            _, p_bar = right(layer, p, saved, part(layer, y_bar))
+            return x_bar, p_bar
+
+        return planted
+
+    return plant
+
+
+def _averaged(right: Backward) -> Backward:
+    def planted(layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+        x_bar, p_bar = right(layer, p, saved, y_bar)
+        return x_bar, {name: g / y_bar.shape[-2] for name, g in p_bar.items()}
+
+    return planted
+
+
+def _last_contribution(layer: Any, y_bar: Array) -> Array:
+    shared_slope = isinstance(layer, ops.PReLU) and layer.shared and y_bar.shape[-1] > 1
+    return last_only(y_bar, -1 if shared_slope else -2)
+
+
+def _through_updated_weight(
+    right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array
+) -> Any:
+    _, p_bar = right(layer, p, saved, y_bar)
+    updated = {**p, "weight": p["weight"] - 0.1 * p_bar["weight"]}
+    return right(layer, updated, saved, y_bar)[0]
+
+
+def _through_transposed_weight(
+    right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array
+) -> Any:
+    transposed = {**p, "weight": np.swapaxes(p["weight"], -1, -2)}
+    return right(layer, transposed, saved, y_bar)[0]
+
+
+def _zero_x_bar(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+    return np.zeros_like(right(layer, p, saved, y_bar)[0])
+
+
+def _last_row_doubled(y_bar: Array, w_bar: Array) -> Array:
+    return w_bar + last_only(w_bar, -2)
+
+
+def _last_entry_off(y_bar: Array, w_bar: Array) -> Array:
+    return w_bar + 0.01 * last_only(last_only(w_bar, -1), -2)
+
+
+# --- the faults -------------------------------------------------------------------------
+
+FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "gradient_averaged",
+        "the parameters' gradient averaged over the batch instead of summed",
+        3, 2,
+        layers(lambda a, i, layer: _has_parameters(a, i, layer) and a.batch > 1),
+        _averaged,
+    ),
+    Fault(
+        "last_contribution_only",
+        "the parameters' gradient overwritten (=) where it should accumulate (+=)",
+        13, 5,
+        layers(lambda a, i, layer: _has_parameters(a, i, layer) and a.batch > 1),
+        _parameters_from(_last_contribution),
+    ),
+    Fault(
+        "weight_updated_first",
+        "the weight updated before the error is propagated through it",
+        17, 2,
+        layers_of(ops.Dense),
+        instead_of_x_bar(_through_updated_weight),
+    ),
+    Fault(
+        "weight_not_transposed",
+        "W for its transpose in the gradient with respect to a square layer's input",
+        23, 3,
+        _dense(_square),
+        instead_of_x_bar(_through_transposed_weight),
+    ),
+    Fault(
+        "weight_gradient_transposed",
+        "the gradient of a square layer's weight transposed",
+        23, 1,
+        _dense(_square),
+        _instead_of("weight", lambda y_bar, w_bar: np.swapaxes(w_bar, -1, -2)),
+    ),
+    Fault(
+        "bias_summed_over_outputs",
+        "the bias gradient summed over the outputs instead of the batch",
+        24, 2,
+        _dense(lambda a, i, layer: layer.bias and layer.units == a.batch > 1),
+        _instead_of("bias", lambda y_bar, b_bar: y_bar.sum(axis=-1)),
+    ),
+    Fault(
+        "bias_not_reduced",
+        "the bias gradient not summed over the batch",
+        24, 1,
+        _dense(lambda a, i, layer: layer.bias and a.batch > 1),
+        _instead_of("bias", lambda y_bar, b_bar: 1 * y_bar),
+        loud=True,
+    ),
+    Fault(
+        "bias_gradient_missing",
+        "None for the gradient of a bias",
+        38, 1,
+        _dense(lambda a, i, layer: layer.bias),
+        _instead_of("bias", lambda y_bar, b_bar: None),
+        loud=True,
+    ),
+    Fault(
+        "bias_gradient_zero",
+        "zeros for the gradient of a bias",
+        38, 1,
+        _dense(lambda a, i, layer: layer.bias),
+        _instead_of("bias", lambda y_bar, b_bar: np.zeros_like(b_bar)),
+    ),
+    Fault(
+        "weight_gradient_zero",
+        "zeros for the gradient of a weight",
+        38, 1,
+        layers_of(ops.Dense),
+        _instead_of("weight", lambda y_bar, w_bar: np.zeros_like(w_bar)),
+    ),
+    Fault(
+        "slope_gradient_zero",
+        "zeros for the gradient of a learned slope",
+        38, 1,
+        layers_of(ops.PReLU),
+        _instead_of("slope", lambda y_bar, a_bar: np.zeros_like(a_bar)),
+    ),
+    Fault(
+        "input_gradient_zero",
+        "zeros for the gradient with respect to a layer's input",
+        38, 3,
+        layers(lambda a, i, layer: True),
+        instead_of_x_bar(_zero_x_bar),
+    ),
+    Fault(
+        "input_gradient_missing",
+        "None for the gradient with respect to the network's input",
+        38, 1,
+        layers(lambda a, i, layer: i == 0),
+        instead_of_x_bar(lambda *arguments: None),
+        loud=True,
+    ),
+    Fault(
+        "weight_gradient_in_half",
+        "the weight's gradient rounded to half precision",
+        37, 1,
+        layers_of(ops.Dense),
+        _instead_of("weight", lambda y_bar, w_bar: in_half(w_bar)),
+    ),
+    Fault(
+        "weight_gradient_truncated",
+        "the weight's gradient cast to integers",
+        37, 1,
+        layers_of(ops.Dense),
+        _instead_of("weight", lambda y_bar, w_bar: np.trunc(w_bar)),
+    ),
+    Fault(
+        "one_row_wrong",
+        "the last row of a weight's gradient doubled",
+        None, 1,
+        layers_of(ops.Dense),
+        _instead_of("weight", _last_row_doubled),
+    ),
+    Fault(
+        "one_entry_wrong",
+        "the last entry of a weight's gradient 1% too large",
+        None, 1,
+        layers_of(ops.Dense),
+        _instead_of("weight", _last_entry_off),
+    ),
+)  # fmt: skip

@@ -1,0 +1,222 @@
+"""Faults: each is wrong where it says, in a case that shows it, and right everywhere else."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from backproof.architectures import losses
+from backproof.architectures import operators as ops
+from backproof.architectures.architecture import Architecture, edge_name
+from backproof.architectures.cases import EXTREMES, LANES, Case, draw_case
+from backproof.architectures.losses import L1, L2
+from backproof.reference import network
+from backproof.reference.arrays import Array, Arrays
+from backproof.reference.faults import catalogue, in_activations
+from backproof.reference.faults.catalogue import FAULTS, Fault
+from backproof.reference.pages import LAYERS
+from loss_instances import LOSS_INSTANCES
+
+ACTIVATIONS: tuple[Any, ...] = (
+    *(kind() for kind in ops.ACTIVATIONS),
+    ops.PReLU(shared=False),
+    ops.ELU(0.5),
+    ops.CELU(0.5),
+    ops.GELU("tanh"),
+    ops.Sine(3.0),
+    ops.Softmax(0),
+    ops.LogSoftmax(-2),
+)
+
+
+def zoo() -> Iterator[Architecture]:
+    """Every activation within a network and at its end, every loss, every penalty."""
+    squared = losses.SquaredError()
+    for f in ACTIVATIONS:
+        yield Architecture((4, 3), (ops.Dense(4), f, ops.Dense(2)), squared)
+        yield Architecture((3, 4), (ops.Dense(4), f), squared)
+    instances: tuple[Any, ...] = LOSS_INSTANCES
+    for loss in instances:
+        last = (ops.Sigmoid(),) if isinstance(loss, losses.BinaryCrossEntropy) else ()
+        yield Architecture((5, 2), (ops.Dense(3), *last), loss)
+    yield Architecture((4, 3), (ops.Dense(2), ops.ReLU()), losses.Cosine())  # rows of zeros
+    for penalty in (L1(0.1), L2(0.1), L1(0.0), L2(0.0)):
+        yield Architecture((4, 3), (ops.Dense(2),), squared, (penalty,))
+
+
+ZOO = tuple(zoo())
+every_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+
+
+def places(fault: Fault) -> Iterator[tuple[Architecture, str]]:
+    for architecture in ZOO:
+        for site in catalogue.sites(architecture):
+            if fault.applies(architecture, site):
+                yield architecture, site
+
+
+@functools.cache
+def cases(architecture: Architecture) -> tuple[tuple[Case, Arrays], ...]:
+    """Cases with their right gradients: every lane; of the extreme one, every kind."""
+    drawn = [
+        draw_case(architecture, seed, lane)
+        for lane in LANES
+        for seed in range({"tie": 4, "extreme": len(EXTREMES)}.get(lane, 1))
+    ]
+    return tuple((case, right_gradients(case)) for case in drawn)
+
+
+def same(a: Array | None, b: Array | None) -> bool:
+    return a is not None and b is not None and np.array_equal(a, b, equal_nan=True)
+
+
+def freeze(value: Any) -> Any:
+    """The value, with every array in it read-only."""
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
+    elif isinstance(value, dict):
+        freeze(tuple(value.values()))
+    elif isinstance(value, tuple):
+        for part in value:
+            freeze(part)
+    return value
+
+
+def planted_gradients(fault: Fault, case: Case, site: str) -> Arrays:
+    """The gradients with the fault, which is given read-only arguments."""
+    planted = catalogue.overrides(fault, case.architecture, site)[site]
+    with np.errstate(all="raise", under="ignore"):
+        return network.value_and_gradients(
+            case, {site: lambda *arguments: planted(*freeze(arguments))}
+        )[1]
+
+
+def right_gradients(case: Case) -> Arrays:
+    return network.value_and_gradients(case)[1]
+
+
+def may_change(architecture: Architecture, site: str) -> set[str]:
+    """The tensors that the backward function at a site has a part in."""
+    names = network.tensor_names(architecture)
+    if site.startswith("penalties"):
+        return {name for name in names if name.endswith(".weight")}
+    return set(names if site == "loss" else names[names.index(f"{site}.output") + 1 :])
+
+
+def kind_at(architecture: Architecture, site: str) -> str:
+    """The name of the operator, loss or penalty at a site."""
+    return architecture.operators[catalogue.sites(architecture).index(site)]
+
+
+@every_fault
+def test_a_fault_shows_somewhere_and_leaves_everything_else_right(fault: Fault) -> None:
+    """It shows in some case for each kind of operator, loss or penalty that it applies to."""
+    applies, shows = set(), set()
+    for architecture, site in places(fault):
+        applies.add(kind_at(architecture, site))
+        for case, right in cases(architecture):
+            wrong = planted_gradients(fault, case, site)
+            assert wrong.keys() == right.keys()
+            changed = {name for name in right if not same(wrong[name], right[name])}
+            assert changed <= may_change(architecture, site)
+            for name in right:
+                if not fault.loud:
+                    assert wrong[name].shape == right[name].shape
+                    assert wrong[name].dtype == right[name].dtype
+            if changed:
+                shows.add(kind_at(architecture, site))
+    assert applies
+    assert shows == applies
+
+
+@every_fault
+def test_a_fault_keeps_float32(fault: Fault) -> None:
+    for architecture, site in places(fault):
+        case = draw_case(architecture, 0, dtype="float32")
+        for name, gradient in planted_gradients(fault, case, site).items():
+            assert fault.loud or gradient.dtype == np.float32, name
+
+
+@every_fault
+def test_a_fault_is_wrong_in_one_way(fault: Fault) -> None:
+    """It spoils what comes back to the input, or to the parameters, but not both."""
+    if fault.name.startswith("relative_error"):
+        return  # of everything that comes back
+    for architecture, site in places(fault):
+        if not site.startswith("layers"):
+            continue
+        edge = edge_name(int(site.removeprefix("layers.")))
+        case = draw_case(architecture, 1)
+        right, wrong = right_gradients(case), planted_gradients(fault, case, site)
+        own = [name for name in architecture.parameters if name.startswith(f"{site}.")]
+        assert same(wrong[edge], right[edge]) or all(same(wrong[n], right[n]) for n in own)
+
+
+@pytest.mark.parametrize("exponent", [2, 4, 6, 8, 10])
+def test_a_relative_error_has_its_size(exponent: int) -> None:
+    fault = next(f for f in FAULTS if f.name == f"relative_error_1e_{exponent}")
+    case = draw_case(ZOO[0], 0)
+    right, wrong = right_gradients(case), planted_gradients(fault, case, "loss")
+    for name in right:
+        np.testing.assert_allclose(
+            wrong[name] / right[name] - 1, 10.0**-exponent, rtol=0, atol=1e-13
+        )
+
+
+@every_fault
+def test_a_planted_function_gives_the_same_twice(fault: Fault) -> None:
+    architecture, site = next(places(fault))
+    case = draw_case(architecture, 0)
+    first, second = (planted_gradients(fault, case, site) for _ in range(2))
+    for name in first:
+        assert same(first[name], second[name]) or first[name] is second[name] is None
+
+
+@pytest.mark.parametrize("fault", [f for f in FAULTS if f.convention], ids=lambda f: f.name)
+def test_a_convention_differs_at_ties_and_nowhere_else(fault: Fault) -> None:
+    for architecture, site in places(fault):
+        for case, right in cases(architecture):
+            if case.lane == "generic":
+                wrong = planted_gradients(fault, case, site)
+                assert all(same(wrong[name], right[name]) for name in right)
+
+
+def test_names_are_unique_and_summaries_complete_a_sentence() -> None:
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
+    assert len({fault.summary for fault in FAULTS}) == len(FAULTS)
+    for fault in FAULTS:
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", fault.name)
+        assert fault.weight > 0
+        assert not fault.summary.endswith(".")
+        assert fault.number is None or 1 <= fault.number <= 38
+
+
+def test_the_survey_s_rows_that_suit_these_networks_are_all_there() -> None:
+    covered = {fault.number for fault in FAULTS}
+    rows = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 24, 29, 30, 34, 36, 37, 38}
+    assert covered - {None} == rows
+
+
+def test_a_fault_is_not_planted_where_it_does_not_apply() -> None:
+    fault = next(f for f in FAULTS if f.name == "penalty_missing")
+    architecture = Architecture((2, 3), (ops.Dense(1),), losses.SquaredError(), (L2(0.0),))
+    with pytest.raises(ValueError, match=r"penalty_missing does not apply at penalties\.0 of"):
+        catalogue.overrides(fault, architecture, "penalties.0")
+
+
+def test_a_penalty_without_weights_to_act_on_has_no_faults() -> None:
+    architecture = Architecture((2, 3), (ops.Tanh(),), losses.SquaredError(), (L2(1.0), L1(0.0)))
+    assert catalogue.sites(architecture) == ("layers.0", "loss", "penalties.0", "penalties.1")
+    for site in ("penalties.0", "penalties.1"):
+        assert not [fault.name for fault in FAULTS if fault.applies(architecture, site)]
+
+
+@pytest.mark.parametrize("kind", in_activations.SAVES_X, ids=lambda kind: str(kind.__name__))
+def test_the_activations_said_to_keep_their_argument_do(kind: Any) -> None:
+    x = np.linspace(-2, 2, 6).reshape(2, 3)
+    _, saved = LAYERS[kind].forward(kind(), {}, x, None)
+    assert saved is x

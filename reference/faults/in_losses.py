@@ -65,11 +65,11 @@ def _without_factor_two(found: Any, y_bar: Array) -> Array:
 
 def _times_sigmoid_slope(found: Any, saved: Saved, y_bar: Array) -> Array:
     """p - t, times p (1 - p) once more."""
+    p, q = sigmoid(saved[0]), sigmoid(-saved[0])
     if isinstance(found, data.CrossEntropy):
         p = softmax(saved[0])
-        slope = p * (1 - p)
-    else:
-        slope = sigmoid(saved[0]) * sigmoid(-saved[0])
+        q = 1 - p
+    slope: Array = p * q
     return y_bar * slope
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .architecture import Architecture
+from .exactness import bias_offset
 from .losses import target_kind
 from .operators import Shape
 
@@ -87,23 +88,14 @@ def make_case(
         raise ValueError(
             f"parameters must be {sorted(architecture.parameters)}, got {sorted(parameters)}"
         )
-    kind = target_kind(architecture.loss)
-    return Case(
-        architecture,
-        {
-            name: _frozen(name, parameters[name], shape, dtype)
-            for name, shape in architecture.parameters.items()
-        },
-        _frozen("input", input, architecture.input, dtype),
-        _frozen(
-            "target", target, architecture.target_shape, "int64" if kind == "indices" else dtype
-        )
-        if kind != "indices"
-        else _class_numbers(architecture, target),
-        dtype,
-        lane,
-        seed,
-    )
+    shapes = architecture.parameters
+    values = {name: _frozen(name, parameters[name], shapes[name], dtype) for name in shapes}
+    x = _frozen("input", input, architecture.input, dtype)
+    if target_kind(architecture.loss) == "indices":
+        t = _class_numbers(architecture, target)
+    else:
+        t = _frozen("target", target, architecture.target_shape, dtype)
+    return Case(architecture, values, x, t, dtype, lane, seed)
 
 
 def _frozen(name: str, value: npt.ArrayLike, shape: Shape, dtype: str) -> Array:
@@ -150,7 +142,7 @@ def _generic(rng: np.random.Generator, shape: Shape, name: str, seed: int) -> Ar
 def _exact(rng: np.random.Generator, shape: Shape, name: str, seed: int) -> Array:
     if name.endswith("bias"):  # off the integers, so that no pre-activation is a tie
         layer = int(name.split(".")[1])
-        return rng.integers(-1, 2, size=shape) + 0.5 ** (layer // 2 + 2)
+        return rng.integers(-1, 2, size=shape) + bias_offset(layer)
     if name.endswith("slope"):
         return rng.choice([0.25, 0.5, 0.75], size=shape)
     return rng.choice([-2.0, -1.0, 1.0, 2.0], size=shape)

@@ -206,6 +206,7 @@ FORWARD: Mapping[type[operators.Operator], Callable[[Any, Tensors, Tensor], Tens
     operators.PReLU: lambda op, p, x: F.prelu(x, p["slope"]),
     operators.ELU: lambda op, p, x: _elu(x, op.alpha),
     operators.SELU: lambda op, p, x: _elu(x, SELU_ALPHA, SELU_SCALE),
+    # F.celu rounds alpha to float32 when it differentiates.
     operators.CELU: lambda op, p, x: torch.where(x > 0, x, op.alpha * _expm1(x / op.alpha)),
     operators.GELU: lambda op, p, x: _gelu(op, x),
     operators.SiLU: lambda op, p, x: x * _sigmoid(x),
@@ -215,7 +216,8 @@ FORWARD: Mapping[type[operators.Operator], Callable[[Any, Tensors, Tensor], Tens
     operators.Softsign: lambda op, p, x: _softsign(x),
     operators.HardTanh: lambda op, p, x: F.hardtanh(x, op.low, op.high),
     operators.ReLU6: lambda op, p, x: F.relu6(x),
-    operators.HardSigmoid: lambda op, p, x: F.hardsigmoid(x),
+    # F.hardsigmoid differentiates to 1 / 6 as rounded to float32.
+    operators.HardSigmoid: lambda op, p, x: (F.hardtanh(x, -3.0, 3.0) + 3) / 6,
     operators.HardSwish: lambda op, p, x: F.hardswish(x),
     operators.LogSigmoid: lambda op, p, x: F.logsigmoid(x),
     operators.TanhShrink: lambda op, p, x: _tanh_shrink(x),
@@ -306,7 +308,7 @@ def _binary_cross_entropy_with_logits(
 def _margins(loss: losses.Hinge | losses.SquaredHinge, y: Tensor, t: Tensor) -> Tensor:
     # F.multi_margin_loss divides by the number of classes.
     target = t[:, None]
-    margins = F.relu(loss.margin - y.gather(-1, target) + y)
+    margins = F.relu(loss.margin + (y - y.gather(-1, target)))
     return margins.scatter(-1, target, 0.0)
 
 

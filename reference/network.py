@@ -102,13 +102,17 @@ def backward(
     parameters: Mapping[str, Array],
     trace: Trace,
     *,
+    value_bar: Array | float = 1.0,
     overrides: Overrides | None = None,
 ) -> Arrays:
-    """The gradient of the loss with respect to every parameter and every edge, by name."""
+    """The gradient of the loss with respect to every parameter and every edge, by name.
+
+    `value_bar` is the cotangent of the loss, a scalar or of shape (replicas, 1, 1).
+    """
     planted = overrides or {}
     loss_backward = planted.get("loss", LOSSES[type(architecture.loss)].backward)
     n = len(architecture.layers)
-    bar = loss_backward(architecture.loss, trace.loss_saved, 1.0)
+    bar = loss_backward(architecture.loss, trace.loss_saved, value_bar)
     gradients: Arrays = {edge_name(n): bar}
     for i in reversed(range(trace.start, n)):
         layer = architecture.layers[i]

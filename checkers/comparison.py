@@ -1,0 +1,166 @@
+"""Comparing two sources of gradients, tensor by tensor, within their bounds.
+
+Two vectors of entries are compared in the 2-norm and entry by entry; entries with
+directional derivatives after projection on the directions.  The allowance is
+
+    factor * rms deviation of the Monte Carlo rounding model  +  the sources' own bounds
+
+where the factor is Student's t for the share of false alarms allowed to one comparison.
+Nothing here is an absolute or relative tolerance that somebody chose.
+
+The *resolution* of a comparison is its allowance relative to the gradient's norm: the
+smallest relative error that it would have caught.  Where the gradient is zero, or lost in
+the allowance, it is taken relative to the terms that the gradient is summed from, which
+the rounding model knows: its deviation divided by the unit roundoff.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from ..reference.arrays import Array
+from .estimate import Estimate
+from .rounding import UNIT, Rounding
+
+CONCLUSIVE = 0.01
+"""The coarsest resolution that counts as evidence: a comparison blind to 1% proves little."""
+
+ALPHA = 1e-7
+"""The share of false alarms allowed to one case, split evenly over its comparisons."""
+
+Status = Literal["PASS", "FAIL", "INCONCLUSIVE", "UNSUPPORTED", "ERROR", "TIMEOUT"]
+
+
+class Comparison(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One tensor of the subject against one checker.
+
+    `error` and `bound` are 2-norms (for a directional derivative, absolute values), or of
+    the worst entry where an entry decided.  `ratio` is the greatest error over its bound.
+    """
+
+    checker: str
+    tensor: str
+    status: Status
+    error: float = 0.0
+    bound: float = 0.0
+    ratio: float = 0.0
+    resolution: float | None = None
+    reason: str = ""
+
+
+def compare(
+    subject: Estimate, checker: Estimate, tensor: str, rounding: Rounding, alpha: float
+) -> Comparison:
+    """Hold `subject`'s gradient of one tensor against `checker`'s.
+
+    `alpha` is the share of false alarms allowed.  Either may have entries or directional
+    derivatives; where both have directions these must be the same.
+    """
+    g, c, allowed, directions = _on_common_ground(subject, checker, tensor, rounding, alpha)
+    resolution = None
+    if directions is None:
+        error, bound = float(np.linalg.norm(g - c)), _norm_bound(checker, tensor, rounding, alpha)
+        norm = float(np.linalg.norm(c))
+    else:
+        error, bound = float(np.max(np.abs(g - c))), float(np.max(allowed))
+        norm = _norm(subject, checker, tensor)
+    if not np.isfinite(c).all():
+        word = "neither is finite" if not np.isfinite(g).all() else "the checker is not finite"
+        return Comparison(checker.checker, tensor, "INCONCLUSIVE", reason=word)
+    if not np.isfinite(g).all():
+        where = _entry(~np.isfinite(g))
+        reason = f"entry {where} is not finite; the checker finds {float(c[where]):.6g}"
+        return Comparison(checker.checker, tensor, "FAIL", np.inf, bound, np.inf, reason=reason)
+    if not np.isfinite(bound):
+        reason = "no finite error bound"
+        return Comparison(checker.checker, tensor, "INCONCLUSIVE", reason=reason)
+
+    ratio = _ratio(np.float64(error), np.float64(bound))
+    ratios = _ratio(np.abs(g - c), allowed)
+    reason = ""
+    if ratios.size and ratios.max() > max(ratio, 1.0):
+        where = _entry(ratios == ratios.max())
+        error, bound = float(np.abs(g - c)[where]), float(np.broadcast_to(allowed, g.shape)[where])
+        if directions is None:
+            reason = f"entry {where}: {float(g[where]):.17g}, {checker.checker} {float(c[where]):.17g}"
+    ratio = max(float(ratio), float(ratios.max(initial=0.0)))
+    terms = rounding.norm(tensor) / UNIT[rounding.dtype]
+    scale = norm if norm > bound else terms
+    if scale > 0:
+        resolution = bound / scale
+    if not ratio <= 1:
+        return Comparison(checker.checker, tensor, "FAIL", error, bound, ratio, resolution, reason)
+    if error > 0 and not (resolution is not None and resolution <= CONCLUSIVE):
+        reason = "the error bound is too large to prove anything"
+        status: Status = "INCONCLUSIVE"
+    else:
+        status = "PASS"
+    return Comparison(checker.checker, tensor, status, error, bound, ratio, resolution, reason)
+
+
+def same_bits(subject: Estimate, checker: Estimate, tensor: str) -> Comparison:
+    """On the exact lane: every entry equal, no allowance at all."""
+    g, c = subject.entries[tensor], checker.entries[tensor]
+    g = np.asarray(g, dtype=np.float64)
+    if np.array_equal(g, c):
+        return Comparison(checker.checker, tensor, "PASS", resolution=0.0)
+    where = _entry(g != c)
+    error = float(np.linalg.norm(g - c))
+    reason = f"entry {where}: {float(g[where]):.17g}, {checker.checker} {float(c[where]):.17g}"
+    return Comparison(checker.checker, tensor, "FAIL", error, 0.0, np.inf, 0.0, reason)
+
+
+def _on_common_ground(
+    a: Estimate, b: Estimate, tensor: str, rounding: Rounding, alpha: float
+) -> tuple[Array, Array, Array, Array | None]:
+    """(a's values, b's values, the allowance of each, the directions if any)."""
+    own = np.asarray(a.bounds.get(tensor, 0.0)) + np.asarray(b.bounds.get(tensor, 0.0))
+    if tensor in a.entries and tensor in b.entries:
+        g = np.asarray(a.entries[tensor], dtype=np.float64)
+        c = np.asarray(b.entries[tensor], dtype=np.float64)
+        share = alpha / max(g.size, 1)
+        return g, c, rounding.factor(share) * rounding.entries(tensor) + own, None
+    directions = (a if tensor in a.directional else b).directional[tensor][0]
+    g, c = (
+        e.directional[tensor][1]
+        if tensor in e.directional
+        else _project(np.asarray(e.entries[tensor], dtype=np.float64), directions)
+        for e in (a, b)
+    )
+    share = alpha / len(directions)
+    return g, c, rounding.factor(share) * rounding.along(tensor, directions) + own, directions
+
+
+def _project(g: Array, directions: Array) -> Array:
+    with np.errstate(all="ignore"):
+        return directions.reshape(len(directions), -1) @ g.reshape(-1)
+
+
+def _norm_bound(checker: Estimate, tensor: str, rounding: Rounding, alpha: float) -> float:
+    own = np.linalg.norm(np.broadcast_to(checker.bounds.get(tensor, 0.0), _shape(checker, tensor)))
+    return rounding.factor(alpha) * rounding.norm(tensor) + float(own)
+
+
+def _shape(checker: Estimate, tensor: str) -> tuple[int, ...]:
+    return checker.entries[tensor].shape
+
+
+def _norm(a: Estimate, b: Estimate, tensor: str) -> float:
+    """The 2-norm of a gradient; from one direction, the norm that it suggests."""
+    for e in (b, a):
+        if tensor in e.entries:
+            with np.errstate(all="ignore"):
+                return float(np.linalg.norm(np.asarray(e.entries[tensor], dtype=np.float64)))
+    return float(np.max(np.abs(b.directional[tensor][1])))
+
+
+def _ratio(error: Array, bound: Array) -> Array:
+    with np.errstate(all="ignore"):
+        return np.where(error > 0, error / bound, 0.0)
+
+
+def _entry(mask: Array) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.argwhere(mask)[0])

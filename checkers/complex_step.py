@@ -1,0 +1,62 @@
+"""Complex step: a derivative without a subtraction (Squire and Trapp 1998).
+
+For an analytic loss with real values on real arguments,
+
+    L(theta + i h v) = L(theta) + i h <g, v> - h^2 (...) + ...
+    <g, v> = Im L(theta + i h v) / h + O(h^2)
+
+With h = 2^-100 the truncation, of relative size h^2, is far below rounding, and nothing
+cancels: what remains is the rounding of one forward pass.  The reference's forward is
+analytic on the pieces that it is handed (Martins, Sturdza and Alonso 2003 on the traps).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..architectures.cases import Case
+from ..reference.arrays import Array
+from ..reference.network import Branches, tensor_names
+from .estimate import Estimate
+from .probe import Probe
+
+STEP = 2.0**-100
+
+
+def along(probe: Probe, name: str, directions: Array) -> Array:
+    """<dL/d(tensor), v> for each of `directions` (d, *shape); shape (d,)."""
+    return probe.losses(name, 1j * STEP * directions).imag / STEP
+
+
+def every_entry(probe: Probe, name: str) -> Array:
+    """The whole gradient of one tensor, one unit vector for each entry."""
+    shape = probe.tensor(name).shape
+    size = int(np.prod(shape))
+    gradient = np.empty(size)
+    for entries in probe.chunks(name, copies=2):
+        units = np.zeros((len(entries), size))
+        units[np.arange(len(entries)), entries] = 1.0
+        gradient[entries] = along(probe, name, units.reshape(-1, *shape))
+    return gradient.reshape(shape)
+
+
+def estimate(
+    case: Case,
+    directions: Mapping[str, Array],
+    *,
+    exhaustive: bool = False,
+    branches: Branches | None = None,
+) -> Estimate:
+    """Differentiate the reference's forward along `directions`, or in every entry.
+
+    `branches` holds the pieces to stay on, where not those of the case itself.
+    """
+    probe = Probe(case, branches)
+    names = tensor_names(case.architecture)
+    if exhaustive:
+        entries = {name: every_entry(probe, name) for name in names}
+        return Estimate("complex_step", probe.loss, entries=entries)
+    slopes = {name: (directions[name], along(probe, name, directions[name])) for name in names}
+    return Estimate("complex_step", probe.loss, directional=slopes)

@@ -1,0 +1,183 @@
+"""Finite differences: Romberg extrapolation with a noise-aware bound on its own error.
+
+phi(t) is the loss at distance t along a direction.  Central differences at h_k = h_0 / 2^k
+have errors in even powers of h, which the tableau removes one after the other:
+
+    T_k0 = (phi(h_k) - phi(-h_k)) / (2 h_k)
+    T_kj = (4^j T_k,j-1 - T_k-1,j-1) / (4^j - 1)
+
+An error eps in each phi reaches T_kj multiplied by at most A_kj:
+
+    A_k0 = 1 / h_k                A_kj = (4^j A_k,j-1 + A_k-1,j-1) / (4^j - 1)
+
+so that E_kj = max(|T_kj - T_k,j-1|, |T_kj - T_k-1,j-1|) + eps A_kj bounds truncation and
+noise together, and the entry of least E is taken (Romberg 1955; Press et al., dfridr).
+
+eps = max(3 ECnoise, u max|phi|).  ECnoise (More and Wild 2011) reads the noise of phi off
+the higher differences of eight closely spaced values, where a smooth function has none.
+
+The largest step is a quarter of the distance over which the loss keeps its scale
+(`Probe.reach`), so that saturated, tiny and huge networks are differentiated alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import gamma
+
+import numpy as np
+
+from ..architectures.cases import Case, stream
+from ..reference.arrays import Array
+from ..reference.network import tensor_names
+from .estimate import Estimate
+from .probe import Probe
+
+LEVELS = 7
+EXHAUSTIVE_LEVELS = 4
+SPACING = 2.0**-31
+"""Of ECnoise's points, as a share of h_0: far below the scale of phi, far above rounding."""
+
+UNIT = 2.0**-53
+
+
+def ec_noise(values: Array) -> Array:
+    """The noise of a function from 8 closely spaced values; (8, d) -> (d,).
+
+    The k-th difference of noise of deviation s has deviation s sqrt((2k)!) / k!; the first
+    levels that agree within a factor of 4 and change sign give s.  Where none do, the
+    greatest from the third level on is returned, where nothing smooth is left: too much
+    noise rather than too little.
+    """
+    table, levels, signs = values, [], []
+    for k in range(1, 7):
+        table = np.diff(table, axis=0)
+        factor = gamma(k + 1) ** 2 / gamma(2 * k + 1)
+        levels.append(np.sqrt(factor * np.mean(table**2, axis=0)))
+        signs.append((table.min(axis=0) < 0) & (table.max(axis=0) > 0))
+    noise = np.max(levels[2:], axis=0)
+    for k in reversed(range(len(levels) - 2)):
+        window = np.array(levels[k : k + 3])
+        agree = (window.max(axis=0) <= 4 * window.min(axis=0)) & signs[k]
+        noise = np.where(agree, levels[k], noise)
+    return noise
+
+
+def romberg(plus: Array, minus: Array, h: Array, noise: Array) -> tuple[Array, Array]:
+    """The derivative at 0 and a bound on its error.
+
+    `plus` and `minus` (levels, d) hold phi(+-h_k), `h` (d,) the largest step, `noise` (d,)
+    the error of each phi.  Returns two arrays of shape (d,); the bound is infinite where
+    nothing finite was found.
+    """
+    best, bound = np.full(h.shape, np.nan), np.full(h.shape, np.inf)
+    row: list[Array] = []
+    gain: list[Array] = []
+    with np.errstate(all="ignore"):
+        for k in range(len(plus)):
+            step = h / 2.0**k
+            above, above_gain = row, gain
+            row, gain = [(plus[k] - minus[k]) / (2 * step)], [1 / step]
+            for j in range(1, k + 1):
+                power = 4.0**j
+                row.append((power * row[j - 1] - above[j - 1]) / (power - 1))
+                gain.append((power * gain[j - 1] + above_gain[j - 1]) / (power - 1))
+                change = np.maximum(np.abs(row[j] - row[j - 1]), np.abs(row[j] - above[j - 1]))
+                error = change + noise * gain[j]
+                better = error < bound
+                best, bound = np.where(better, row[j], best), np.where(better, error, bound)
+    return best, bound
+
+
+def along(probe: Probe, name: str, directions: Array, shrink: float = 1.0) -> tuple[Array, Array]:
+    """<dL/d(tensor), v> and its error bound for each of `directions` (d, *shape).
+
+    `shrink` scales the steps: a second look takes others.
+    """
+    h = shrink * probe.reach(name, directions) / 4
+    steps = h[:, None] / 2.0 ** np.arange(LEVELS)
+    noise_steps = (h * SPACING)[:, None] * np.arange(-4, 4)
+    t = np.concatenate([steps, -steps, noise_steps], axis=1)
+    phi = _evaluate(probe, name, directions, t)
+    with np.errstate(all="ignore"):
+        noise = np.maximum(3 * ec_noise(phi[2 * LEVELS :]), UNIT * np.max(np.abs(phi), axis=0))
+    return romberg(phi[:LEVELS], phi[LEVELS : 2 * LEVELS], h, noise)
+
+
+def _evaluate(probe: Probe, name: str, directions: Array, t: Array) -> Array:
+    """phi for each direction and each of its distances t (d, n); shape (n, d)."""
+    tail = (1,) * (directions.ndim - 1)
+    offsets = t.reshape(*t.shape, *tail) * directions[:, None]
+    values = probe.losses(name, offsets.reshape(-1, *directions.shape[1:]))
+    return values.reshape(t.shape).T
+
+
+def every_entry(probe: Probe, name: str) -> tuple[Array, Array]:
+    """Every entry of a gradient and its error bound, each of the tensor's shape.
+
+    Four levels, all entries of a chunk at once, and one step and one noise level for the
+    whole tensor, measured along two directions that move every entry.
+    """
+    shape = probe.tensor(name).shape
+    size = int(np.prod(shape))
+    signs = stream(0, f"every entry/{name}").choice([-1.0, 1.0], size=(2, *shape))
+    h = float(probe.reach(name, signs).min()) / 4
+    noise_steps = np.broadcast_to(h * SPACING * np.arange(-4, 4), (2, 8))
+    near = _evaluate(probe, name, signs, noise_steps)
+    noise = 3 * float(ec_noise(near).max())
+    value, bound = np.empty(size), np.empty(size)
+    for entries in probe.chunks(name, copies=1):
+        steps = h / 2.0 ** np.arange(EXHAUSTIVE_LEVELS)
+        plus = np.array([probe.entry_losses(name, entries, s) for s in steps])
+        minus = np.array([probe.entry_losses(name, entries, -s) for s in steps])
+        largest = np.maximum(np.abs(plus), np.abs(minus)).max(axis=0)
+        value[entries], bound[entries] = romberg(
+            plus, minus, np.full(len(entries), h), np.maximum(noise, UNIT * largest)
+        )
+    return value.reshape(shape), bound.reshape(shape)
+
+
+def estimate(
+    case: Case,
+    directions: Mapping[str, Array],
+    *,
+    exhaustive: bool = False,
+    shrink: float = 1.0,
+) -> Estimate:
+    """Differentiate the reference's forward along `directions`, or in every entry."""
+    probe = Probe(case)
+    names = tensor_names(case.architecture)
+    if exhaustive:
+        found = {name: every_entry(probe, name) for name in names}
+        return Estimate(
+            "finite_differences",
+            probe.loss,
+            entries={name: value for name, (value, _) in found.items()},
+            bounds={name: bound for name, (_, bound) in found.items()},
+        )
+    slopes = {name: along(probe, name, directions[name], shrink) for name in names}
+    return Estimate(
+        "finite_differences",
+        probe.loss,
+        directional={name: (directions[name], value) for name, (value, _) in slopes.items()},
+        bounds={name: bound for name, (_, bound) in slopes.items()},
+    )
+
+
+def exact(case: Case) -> Estimate:
+    """Every entry by one central difference with step 1: exact on the `exact` lane.
+
+    There the loss is a polynomial of degree 2 at most in any one entry, every value is
+    dyadic, and no intermediate is rounded, so that the quotient is the derivative itself.
+    """
+    probe = Probe(case)
+
+    def gradient(name: str) -> Array:
+        parts = [
+            (probe.entry_losses(name, entries, 1.0) - probe.entry_losses(name, entries, -1.0)) / 2
+            for entries in probe.chunks(name, copies=1)
+        ]
+        return np.concatenate(parts).reshape(probe.tensor(name).shape)
+
+    entries = {name: gradient(name) for name in tensor_names(case.architecture)}
+    return Estimate("finite_differences", probe.loss, entries=entries)

@@ -1,0 +1,159 @@
+"""The loss as a function of one tensor: what every numerical checker evaluates.
+
+`Probe` keeps one forward pass of the reference, with its value at every edge and its
+branch signature.  `losses` adds offsets to one tensor, many at once along a leading axis,
+and runs only the layers that lie above it, on the pieces of the base point: the function
+that is differentiated is analytic, and no stencil crosses a kink.  Only the reference's
+forward is used, never its backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..architectures.architecture import edge_name
+from ..architectures.cases import Case
+from ..architectures.operators import Dense
+from ..reference import network
+from ..reference.arrays import Array
+from ..reference.losses import penalties
+from ..reference.pages import LAYERS, LOSSES
+from .rounding import promote
+
+MEMORY = 64 * 2**20
+"""Bytes of perturbed values at the widest edge that one chunk may take."""
+
+
+class Probe:
+    """One case in float64, ready to be perturbed.  `branches` default to its own signature."""
+
+    def __init__(self, case: Case, branches: network.Branches | None = None) -> None:
+        self.case = promote(case)
+        self.architecture = case.architecture
+        with np.errstate(all="ignore"):
+            self.trace = network.forward(
+                self.architecture,
+                self.case.parameters,
+                self.case.input,
+                self.case.target,
+                branches=branches,
+            )
+        self._edges = {edge_name(i): i for i in range(len(self.architecture.layers) + 1)}
+
+    @property
+    def loss(self) -> float:
+        return float(self.trace.loss)
+
+    def tensor(self, name: str) -> Array:
+        """The value of a parameter or of an edge."""
+        return (
+            self.trace.edges[self._edges[name]]
+            if name in self._edges
+            else self.case.parameters[name]
+        )
+
+    def perturbed(self, name: str, offsets: Array) -> network.Trace:
+        """The passes with `offsets` (d, *shape), real or complex, added to one tensor."""
+        parameters, start = self.case.parameters, self._edges.get(name, -1)
+        if start < 0:
+            start = int(name.split(".")[1])
+            parameters = {**parameters, name: parameters[name] + offsets}
+            x = self.trace.edges[start]
+        else:
+            x = self.trace.edges[start] + offsets
+        return self._run(x, start, parameters)
+
+    def losses(self, name: str, offsets: Array) -> Array:
+        """The loss for each of `offsets`; shape (d,)."""
+        loss = self.perturbed(name, offsets).loss
+        return np.broadcast_to(loss, (len(offsets),))
+
+    def entry_losses(self, name: str, entries: Array, step: float) -> Array:
+        """The loss with `step` added to one entry of a tensor, for each of the flat `entries`.
+
+        A change of one entry of a dense layer's W or b moves one column of its output, by
+        the step times a column of its input: that rank-1 update replaces the layer.
+        """
+        shape = self.tensor(name).shape
+        layer = None if name in self._edges else int(name.split(".")[1])
+        if layer is None or not isinstance(self.architecture.layers[layer], Dense):
+            offsets = np.zeros((len(entries), *shape))
+            offsets.reshape(len(entries), -1)[np.arange(len(entries)), entries] = step
+            return self.losses(name, offsets)
+        x = self.trace.edges[layer]
+        y = np.repeat(self.trace.edges[layer + 1][None], len(entries), axis=0)
+        rows = np.arange(len(entries))
+        if name.endswith("bias"):
+            y[rows, :, entries] += step
+            return self._run(y, layer + 1, self.case.parameters).loss
+        units, columns = np.divmod(entries, shape[-1])
+        y[rows, :, units] += step * x.T[columns]
+        loss = self._run(y, layer + 1, self.case.parameters).loss
+        return loss + self._penalty_changes(name, entries, step)
+
+    def chunks(self, name: str, copies: int) -> Iterator[Array]:
+        """The flat entries of a tensor in chunks whose copies stay within MEMORY."""
+        size = self.tensor(name).size
+        widest = max(e.size for e in (*self.trace.edges, self.tensor(name)))
+        chunk = max(1, MEMORY // (8 * copies * widest))
+        for begin in range(0, size, chunk):
+            yield np.arange(begin, min(begin + chunk, size))
+
+    def reach(self, name: str, offsets: Array) -> Array:
+        """How far along each of `offsets` the loss stays on one scale; shape (d,).
+
+        The least t at which t * offset moves some edge by the radius of the function that
+        takes it: its distance from a singularity, or, for a polynomial, its own size.
+        """
+        small = 2.0**-20
+        trace = self.perturbed(name, small * offsets)
+        reach = np.full(len(offsets), np.inf)
+        for i, moved in enumerate(trace.edges, trace.start):
+            base = self.trace.edges[i]
+            rate = np.abs(moved - base) / small
+            radius = np.broadcast_to(self._radius(i), base.shape)
+            size = np.max(np.abs(base), initial=0.0)
+            radius = np.where(np.isinf(radius), size if size > 0 else np.inf, radius)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = np.where(rate > 0, radius / rate, np.inf)
+            nearest = ratio.min(axis=tuple(range(1, ratio.ndim))) if ratio.ndim > 2 else ratio.min()
+            reach = np.minimum(reach, nearest)
+        own = np.linalg.norm(self.tensor(name)) or 1.0
+        length = np.linalg.norm(offsets.reshape(len(offsets), -1), axis=1)
+        return np.minimum(np.where(np.isinf(reach), own / length, reach), 2.0**500)
+
+    def _radius(self, i: int) -> Array | float:
+        """The radius, entry by entry, of the function that takes edge i."""
+        x = self.trace.edges[i]
+        if i < len(self.architecture.layers):
+            layer = self.architecture.layers[i]
+            find = LAYERS[type(layer)].radius
+            return find(layer, x) if find else 1.0
+        loss = self.architecture.loss
+        find = LOSSES[type(loss)].radius
+        return find(loss, x, self.case.target) if find else 1.0
+
+    def _run(self, x: Array, start: int, parameters: dict[str, Array]) -> network.Trace:
+        with np.errstate(all="ignore"):
+            return network.forward(
+                self.architecture,
+                parameters,
+                x,
+                self.case.target,
+                branches=self.trace.branches,
+                start=start,
+            )
+
+    def _penalty_changes(self, name: str, entries: Array, step: float) -> Array:
+        """What the step on one weight adds to the penalties, which see that weight alone."""
+        change = np.zeros(len(entries))
+        for site, penalty, weight in network.penalty_sites(self.architecture):
+            if weight == name:
+                w = self.case.parameters[name].reshape(-1)[entries][:, None, None]
+                piece = self.trace.branches.get(site)
+                piece = None if piece is None else piece.reshape(-1)[entries][:, None, None]
+                change += penalties.forward(penalty, w + step, piece)
+                change -= penalties.forward(penalty, w, piece)
+        return change

@@ -1,0 +1,284 @@
+"""How large may rounding be?  Monte Carlo arithmetic on the reference (Parker 1997).
+
+The reference is run K times in float64, and after every operation each result is
+perturbed as the rounding of a given unit u would perturb it.  The spread of the gradients
+is the error that correct code of that precision makes on this very case.  Nothing is
+tuned: the noise of each operation is
+
+    +, -, *, /, sqrt                    relative, variance u^2 / 3 (a uniform rounding error)
+    exp, log, tanh, erf, ...            relative, 1.1 u rms
+    dot product and sum of length n     (u^2 / 3) [(n / 3) S^2 + (n / 6 + 1) Q],
+                                        S = sum a b, Q = sum (a b)^2  (Higham and Mary 2019)
+    a constant that is not dyadic       relative, variance u^2 / 3, one draw a replica
+    every result                        and absolutely, the smallest normal number
+
+`Noisy` arrays do it: an ndarray subclass whose every ufunc adds its noise, so that the
+code measured is the reference's own and not a copy of it.  All K replicas run at once,
+along a leading axis.  For float64 itself u' = 2^-40 is injected and the spread scaled
+by 2^-13, its error being linear in u.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+from ..architectures.cases import Case, DType, stream
+from ..reference import network
+from ..reference.arrays import Array, Arrays
+
+UNIT: Mapping[DType, float] = {"float64": 2.0**-53, "float32": 2.0**-24}
+"""The unit roundoff u of each dtype."""
+
+INJECTED: Mapping[DType, float] = {"float64": 2.0**-40, "float32": 2.0**-24}
+"""The unit that is injected: at least 2^13 above float64's own rounding."""
+
+SMALLEST: Mapping[DType, float] = {"float64": 2.0**-1022, "float32": 2.0**-126}
+"""The smallest normal number; below it hardware may round to zero."""
+
+LARGEST: Mapping[DType, float] = {
+    "float64": float(np.finfo(np.float64).max),
+    "float32": float(np.finfo(np.float32).max),
+}
+
+REPLICAS = 32
+SECOND_LOOK = 256
+
+_ELEMENTARY = frozenset({np.add, np.subtract, np.multiply, np.divide, np.sqrt, np.square})
+_TRANSCENDENTAL = frozenset(
+    {
+        np.exp, np.expm1, np.exp2, np.log, np.log1p, np.log2, np.tanh, np.sinh, np.cosh,
+        np.sin, np.cos, np.power, np.hypot, np.reciprocal, np.logaddexp, np.arctan,
+        scipy.special.erf, scipy.special.erfc, scipy.special.erfcx, scipy.special.expit,
+        scipy.special.ndtr,
+    }
+)  # fmt: skip
+_EXACT = frozenset(
+    {
+        np.negative, np.positive, np.absolute, np.maximum, np.minimum, np.fmax, np.fmin,
+        np.sign, np.copysign, np.greater, np.greater_equal, np.less, np.less_equal,
+        np.equal, np.not_equal, np.isfinite, np.isnan, np.isinf, np.signbit,
+        np.conjugate, np.floor, np.ceil, np.trunc, np.ldexp,
+    }
+)  # fmt: skip
+_REARRANGING = frozenset(
+    {
+        np.where, np.concatenate, np.swapaxes, np.broadcast_to, np.expand_dims, np.squeeze,
+        np.zeros_like, np.ones_like, np.full_like, np.take_along_axis, np.moveaxis,
+        np.reshape, np.transpose, np.shape, np.ndim, np.stack, np.sum, np.mean, np.max, np.min,
+        np.real,
+    }
+)  # fmt: skip
+"""Functions that round nothing themselves, or that NumPy builds from ufuncs."""
+
+
+@dataclass
+class Noise:
+    """The noise of one run, and the largest magnitude that it met."""
+
+    rng: np.random.Generator
+    dtype: DType
+    replicas: int
+    largest: float = 0.0
+
+    @property
+    def unit(self) -> float:
+        """The unit that is injected."""
+        return INJECTED[self.dtype]
+
+    def perturb(self, result: Array, deviation: Array) -> Array:
+        """`result` with Gaussian noise of that standard deviation, and the absolute floor."""
+        floor = SMALLEST[self.dtype] * self.unit / UNIT[self.dtype]
+        shape = (self.replicas, *result.shape[1:]) if result.ndim else result.shape
+        if result.size:
+            self.largest = max(self.largest, float(np.max(np.abs(result))))
+        return result + (deviation + floor) * self.rng.standard_normal(shape)
+
+    def constant(self, value: Any, rank: int) -> Any:
+        """A Python number as this dtype holds it: perturbed unless 24 bits hold it exactly.
+
+        One draw a replica, on axis 0 of `rank` axes.
+        """
+        if isinstance(value, float) and np.isfinite(value) and float(np.float32(value)) != value:
+            draw = self.rng.standard_normal((self.replicas, *(1,) * (rank - 1)))
+            return value * (1 + self.unit / np.sqrt(3) * draw)
+        return value
+
+
+class Noisy(np.ndarray[Any, np.dtype[Any]]):
+    """An array of K replicas whose every operation is perturbed.
+
+    TypeError for a function whose rounding has no model: silence would be a wrong bound.
+    """
+
+    noise: Noise
+
+    def __array_finalize__(self, obj: Any) -> None:
+        if obj is not None and hasattr(obj, "noise"):
+            self.noise = obj.noise
+
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: Any, *inputs: Any, out: Any = None, **kwargs: Any
+    ) -> Any:
+        noise = self.noise
+        if out is not None or method not in ("__call__", "reduce"):
+            raise TypeError(f"no rounding model for {ufunc.__name__}.{method}, or for `out`")
+        plain = [x.view(np.ndarray) if isinstance(x, Noisy) else x for x in inputs]
+        if ufunc in _ELEMENTARY and method == "__call__":
+            rank = max(x.ndim for x in inputs if isinstance(x, Noisy))
+            plain = [noise.constant(x, rank) for x in plain]
+        result = np.asarray(getattr(ufunc, method)(*plain, **kwargs))
+        if ufunc not in _EXACT:
+            result = noise.perturb(result, _deviation(ufunc, method, plain, result, kwargs, noise))
+        return _noisy(result, noise) if result.dtype != bool else result
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func not in _REARRANGING:
+            raise TypeError(f"no rounding model for {func.__name__}")
+        result = super().__array_function__(func, types, args, kwargs)
+        if isinstance(result, np.ndarray) and not isinstance(result, Noisy):
+            return _noisy(result, self.noise)
+        return result
+
+
+def _noisy(array: Array, noise: Noise) -> Noisy:
+    view = array.view(Noisy)
+    view.noise = noise
+    return view
+
+
+def _deviation(
+    ufunc: np.ufunc, method: str, plain: list[Any], result: Array, kwargs: Any, noise: Noise
+) -> Array:
+    """The standard deviation of the rounding error of each entry of `result`."""
+    unit = noise.unit
+    if ufunc is np.matmul:
+        a, b = plain
+        return _sum_deviation(unit, a.shape[-1], result, np.matmul(a * a, b * b))
+    if ufunc is np.add and method == "reduce":
+        (a,) = plain
+        squares = np.asarray(np.add.reduce(a * a, **kwargs))
+        return _sum_deviation(unit, a.size // max(squares.size, 1), result, squares)
+    if method == "reduce" or ufunc not in _ELEMENTARY | _TRANSCENDENTAL:
+        raise TypeError(f"no rounding model for {ufunc.__name__}.{method}")
+    relative = unit / np.sqrt(3) if ufunc in _ELEMENTARY else 1.1 * unit
+    return relative * np.abs(result)
+
+
+def _sum_deviation(unit: float, n: int, total: Array, squares: Array) -> Array:
+    if n <= 1:
+        return unit / np.sqrt(3) * np.abs(total)
+    return unit / np.sqrt(3) * np.sqrt(n / 3 * total**2 + (n / 6 + 1) * squares)
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What rounding may do to the gradients of one case.
+
+    `deviations[name]` has shape (K, *shape): the K perturbed gradients less the
+    unperturbed one, scaled to the unit of `dtype`.  `edges` holds the K perturbed values at
+    each edge less the unperturbed ones, scaled alike; `deviations["loss"]` those of the
+    loss.  `largest` is the largest magnitude that any operation met.
+    """
+
+    dtype: DType
+    deviations: Arrays
+    edges: tuple[Array, ...]
+    largest: float
+
+    @property
+    def replicas(self) -> int:
+        """K."""
+        return len(self.deviations["loss"])
+
+    @property
+    def overflows(self) -> bool:
+        """Whether a value on the way leaves the range of the dtype."""
+        return not self.largest < LARGEST[self.dtype]
+
+    def factor(self, alpha: float) -> float:
+        """How many deviations to allow for a false alarm in a share `alpha` of comparisons.
+
+        Student's t with K degrees of freedom, two-sided; and the checker, in float64,
+        rounds independently: sqrt(2) where the subject is float64 too.
+        """
+        both = np.sqrt(1 + (UNIT["float64"] / UNIT[self.dtype]) ** 2)
+        return float(scipy.special.stdtrit(self.replicas, 1 - alpha / 2) * both)
+
+    def entries(self, name: str) -> Array:
+        """The rms deviation of each entry of a gradient, of its shape."""
+        return np.sqrt(np.mean(self.deviations[name] ** 2, axis=0))
+
+    def norm(self, name: str) -> float:
+        """The rms of the 2-norm of a gradient's deviation."""
+        d = self.deviations[name]
+        return float(np.sqrt(np.sum(d**2) / len(d)))
+
+    def along(self, name: str, directions: Array) -> Array:
+        """The rms deviation of <g, v> for each of `directions` (d, *shape); shape (d,)."""
+        d = self.deviations[name].reshape(self.replicas, -1)
+        projected = d @ directions.reshape(len(directions), -1).T
+        return np.sqrt(np.mean(projected**2, axis=0))
+
+
+def promote(case: Case) -> Case:
+    """The same case in float64; exact, since float32 values are float64 values."""
+    if case.dtype == "float64":
+        return case
+    wide = {name: value.astype(np.float64) for name, value in case.parameters.items()}
+    target = case.target if case.target.dtype == np.int64 else case.target.astype(np.float64)
+    return replace(
+        case,
+        parameters=wide,
+        input=case.input.astype(np.float64),
+        target=target,
+        dtype="float64",
+    )
+
+
+def measure(
+    case: Case,
+    *,
+    replicas: int = REPLICAS,
+    seed: int = 0,
+    branches: network.Branches | None = None,
+) -> Rounding:
+    """Measure what rounding in `case.dtype` may do to this case, with fresh noise per seed.
+
+    The pieces of piecewise functions are held at `branches`, by default those of the
+    unperturbed pass.
+    """
+    wide = promote(case)
+    a, target = wide.architecture, wide.target
+    with np.errstate(all="ignore"):
+        exact = network.forward(a, wide.parameters, wide.input, target, branches=branches)
+        gradients = network.backward(a, wide.parameters, exact)
+
+    noise = Noise(stream(seed, f"rounding/{case.seed}"), case.dtype, replicas)
+
+    def replicate(x: Array) -> Array:
+        return _noisy(np.broadcast_to(x, (replicas, *x.shape)), noise)
+
+    parameters = {name: replicate(value) for name, value in wide.parameters.items()}
+    noisy_target = target if target.dtype == np.int64 else replicate(target)
+    with np.errstate(all="ignore"):
+        trace = network.forward(
+            a, parameters, replicate(wide.input), noisy_target, branches=exact.branches
+        )
+        one = replicate(np.ones((1, 1)))
+        noisy_gradients = network.backward(a, parameters, trace, value_bar=one)
+        scale = UNIT[case.dtype] / noise.unit
+
+        def deviation(noisy: Any, plain: Any) -> Array:
+            plain = np.asarray(plain)
+            spread = scale * (np.asarray(noisy).view(np.ndarray) - plain)
+            return np.broadcast_to(spread, (replicas, *plain.shape))
+
+        deviations = {name: deviation(noisy_gradients[name], g) for name, g in gradients.items()}
+        deviations["loss"] = deviation(trace.loss, exact.loss)
+        edges = tuple(deviation(e, x) for e, x in zip(trace.edges, exact.edges, strict=True))
+    return Rounding(case.dtype, deviations, edges, noise.largest)

@@ -1,1 +1,1 @@
-"""To be written."""
+"""Events, and the reports made from them: terminal, JSON, JUnit, HTML."""

@@ -1,0 +1,134 @@
+"""What happened in a run, as a stream of events: one JSON object a line.
+
+Every report, the terminal's tables and the exit code are functions of this stream.
+Whatever changes from one run to the next with the same seed stands in `at` and `seconds`
+alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..architectures.architecture import Architecture
+from ..checkers.verdict import Verdict
+
+VERSION = 1
+"""Of the event format; a reader refuses a newer one."""
+
+
+class Event(msgspec.Struct, frozen=True, tag_field="event", omit_defaults=True, kw_only=True):
+    """`at` is the time of day in seconds since 1970."""
+
+    at: float = 0.0
+
+
+class RunStarted(Event, frozen=True, tag="run_started", kw_only=True):
+    """The run's options, what it verifies, and the versions of everything involved."""
+
+    format: int = VERSION
+    subject: str = "reference"
+    seed: int
+    command: str
+    options: dict[str, Any]
+    checkers: tuple[str, ...]
+    versions: dict[str, str]
+
+
+class CaseFinished(Event, frozen=True, tag="case_finished", kw_only=True):
+    """One case and its verdict.  `id` names it in every report."""
+
+    index: int
+    id: str
+    architecture: Architecture
+    lane: str
+    dtype: str
+    seed: int
+    verdict: Verdict
+    seconds: float = 0.0
+
+
+class ControlFinished(Event, frozen=True, tag="control_finished", kw_only=True):
+    """A case with a fault planted on purpose: FAIL is demanded of it.
+
+    `fault` is its name, `summary` says what it does, `site` where it was planted
+    (`layers.I`, `loss`), `expected` the operator to be blamed.  `caught` says that the
+    verdict was FAIL on that operator.
+    """
+
+    index: int
+    id: str
+    fault: str
+    summary: str
+    site: str
+    expected: str
+    caught: bool
+    verdict: Verdict
+    seconds: float = 0.0
+
+
+class FailureSaved(Event, frozen=True, tag="failure_saved", kw_only=True):
+    """A case that failed, reduced to a minimal network and written to files.
+
+    `path` and `script` are relative to the run's folder.
+    """
+
+    id: str
+    minimal: Architecture
+    verdict: Verdict
+    path: str
+    script: str
+    replay: str
+
+
+class RunFinished(Event, frozen=True, tag="run_finished", kw_only=True):
+    """How the run ended: the exit code, and one sentence that says why."""
+
+    exit_code: int
+    reason: str
+    interrupted: bool = False
+    seconds: float = 0.0
+
+
+AnyEvent = RunStarted | CaseFinished | ControlFinished | FailureSaved | RunFinished
+
+
+class EventError(ValueError):
+    """An event file that cannot be read; the message names the line."""
+
+
+def encode(event: AnyEvent) -> bytes:
+    """One line, with its line feed."""
+    return msgspec.json.encode(event, order="deterministic") + b"\n"
+
+
+def decode(lines: Iterable[bytes], source: str = "events") -> Iterator[AnyEvent]:
+    """Read events line by line.  A last line cut short by a kill is left out.
+
+    EventError for anything else that is not an event of this format or an older one.
+    """
+    decoder = msgspec.json.Decoder(AnyEvent)
+    for number, line in enumerate(lines, 1):
+        try:
+            event = decoder.decode(line)
+        except msgspec.DecodeError as error:
+            if not line.endswith(b"\n"):
+                return
+            raise EventError(f"{source}, line {number}: {error}") from None
+        if isinstance(event, RunStarted) and event.format > VERSION:
+            raise EventError(
+                f"{source} has event format {event.format}; this version reads up to {VERSION}"
+            )
+        yield event
+
+
+def read(path: str | Path) -> list[AnyEvent]:
+    """Every event of a file.  EventError, naming it, where that fails."""
+    try:
+        with open(path, "rb") as file:
+            return list(decode(file, str(path)))
+    except OSError as error:
+        raise EventError(f"{path}: {error.strerror}") from None

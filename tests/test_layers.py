@@ -19,7 +19,7 @@ from instances import ACTIVATION_INSTANCES, activation_id, activation_parameters
 pytestmark = pytest.mark.filterwarnings("error")
 
 Array = npt.NDArray[Any]
-U = np.finfo(np.float64).eps / 2
+U = float(np.finfo(np.float64).eps) / 2
 STEP = 1e-30
 """Of the complex step: its square is below u times anything here."""
 
@@ -111,7 +111,7 @@ def test_float32_stays_float32_and_is_float64_rounded(op: Operator) -> None:
         y_bar.astype("f8"),
     )
     want_y, (want_x, want_p) = forward(op, p64, x64), gradients(op, p64, x64, y_bar64)
-    u = np.finfo(np.float32).eps / 2
+    u = float(np.finfo(np.float32).eps) / 2
     for got, want in [(y, want_y), (x_bar, want_x), *((p_bar[k], want_p[k]) for k in p)]:
         assert got.dtype == np.float32
         assert want.dtype == np.float64

@@ -23,7 +23,6 @@ from backproof.architectures import operators as ops
 from backproof.architectures.operators import Operator
 from backproof.reference.arrays import regions
 from backproof.reference.pages import LAYERS
-
 from instances import ACTIVATION_INSTANCES, activation_id
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -153,7 +152,8 @@ def points(op: Operator) -> Array:
             limit = 1e6
         case _:
             limit = math.inf
-    return x[np.abs(x) < limit]
+    kept: Array = x[np.abs(x) < limit]
+    return kept
 
 
 def ulps(got: float, true: Real) -> float:

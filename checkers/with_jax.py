@@ -211,15 +211,13 @@ def _reduced(terms: Array, reduction: str) -> Array:
 
 def _huber(loss: ls.Huber, y: Array, t: Array) -> Array:
     r, delta = jnp.abs(y - t), loss.delta
-    near = jnp.where(r <= delta, r, 0)
-    terms = jnp.where(r <= delta, jnp.square(near) / 2, delta * (r - delta / 2))
+    terms = jnp.where(r <= delta, jnp.square(r) / 2, delta * (r - delta / 2))
     return _reduced(terms, loss.reduction)
 
 
 def _smooth_l1(loss: ls.SmoothL1, y: Array, t: Array) -> Array:
     r, beta = jnp.abs(y - t), loss.beta
-    near = jnp.where(r < beta, r, 0)
-    terms = jnp.where(r < beta, jnp.square(near) / (2 * beta), r - beta / 2)
+    terms = jnp.where(r < beta, jnp.square(r) / (2 * beta), r - beta / 2)
     return _reduced(terms, loss.reduction)
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..reference.arrays import Array
 from .estimate import Estimate
-from .rounding import UNIT, Rounding
+from .rounding import UNIT, Rounding, norm
 
 CONCLUSIVE = 0.01
 """The coarsest resolution that counts as evidence: a comparison blind to 1% proves little."""
@@ -62,11 +62,11 @@ def compare(
     g, c, allowed, directions = _on_common_ground(subject, checker, tensor, rounding, alpha)
     resolution = None
     if directions is None:
-        error, bound = float(np.linalg.norm(g - c)), _norm_bound(checker, tensor, rounding, alpha)
-        norm = float(np.linalg.norm(c))
+        error, bound = norm(g - c), _norm_bound(checker, tensor, rounding, alpha)
+        size = norm(c)
     else:
         error, bound = float(np.max(np.abs(g - c))), float(np.max(allowed))
-        norm = _norm(subject, checker, tensor)
+        size = _size(subject, checker, tensor)
     if not np.isfinite(c).all():
         word = "neither is finite" if not np.isfinite(g).all() else "the checker is not finite"
         return Comparison(checker.checker, tensor, "INCONCLUSIVE", reason=word)
@@ -88,7 +88,7 @@ def compare(
             reason = f"entry {where}: {float(g[where]):.17g}, {checker.checker} {float(c[where]):.17g}"
     ratio = max(float(ratio), float(ratios.max(initial=0.0)))
     terms = rounding.norm(tensor) / UNIT[rounding.dtype]
-    scale = norm if norm > bound else terms
+    scale = size if size > bound else terms
     if scale > 0:
         resolution = bound / scale
     if not ratio <= 1:
@@ -108,7 +108,7 @@ def same_bits(subject: Estimate, checker: Estimate, tensor: str) -> Comparison:
     if np.array_equal(g, c):
         return Comparison(checker.checker, tensor, "PASS", resolution=0.0)
     where = _entry(g != c)
-    error = float(np.linalg.norm(g - c))
+    error = norm(g - c)
     reason = f"entry {where}: {float(g[where]):.17g}, {checker.checker} {float(c[where]):.17g}"
     return Comparison(checker.checker, tensor, "FAIL", error, 0.0, np.inf, 0.0, reason)
 
@@ -140,20 +140,16 @@ def _project(g: Array, directions: Array) -> Array:
 
 
 def _norm_bound(checker: Estimate, tensor: str, rounding: Rounding, alpha: float) -> float:
-    own = np.linalg.norm(np.broadcast_to(checker.bounds.get(tensor, 0.0), _shape(checker, tensor)))
-    return rounding.factor(alpha) * rounding.norm(tensor) + float(own)
+    shape = checker.entries[tensor].shape
+    own = norm(np.broadcast_to(np.asarray(checker.bounds.get(tensor, 0.0)), shape))
+    return rounding.factor(alpha) * rounding.norm(tensor) + own
 
 
-def _shape(checker: Estimate, tensor: str) -> tuple[int, ...]:
-    return checker.entries[tensor].shape
-
-
-def _norm(a: Estimate, b: Estimate, tensor: str) -> float:
+def _size(a: Estimate, b: Estimate, tensor: str) -> float:
     """The 2-norm of a gradient; from one direction, the norm that it suggests."""
     for e in (b, a):
         if tensor in e.entries:
-            with np.errstate(all="ignore"):
-                return float(np.linalg.norm(np.asarray(e.entries[tensor], dtype=np.float64)))
+            return norm(np.asarray(e.entries[tensor], dtype=np.float64))
     return float(np.max(np.abs(b.directional[tensor][1])))
 
 

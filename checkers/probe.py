@@ -116,7 +116,7 @@ class Probe:
             radius = np.broadcast_to(self._radius(i), base.shape)
             size = np.max(np.abs(base), initial=0.0)
             radius = np.where(np.isinf(radius), size if size > 0 else np.inf, radius)
-            with np.errstate(divide="ignore", invalid="ignore"):
+            with np.errstate(all="ignore"):
                 ratio = np.where(rate > 0, radius / rate, np.inf)
             nearest = ratio.min(axis=tuple(range(1, ratio.ndim))) if ratio.ndim > 2 else ratio.min()
             reach = np.minimum(reach, nearest)

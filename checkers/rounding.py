@@ -211,18 +211,31 @@ class Rounding:
 
     def entries(self, name: str) -> Array:
         """The rms deviation of each entry of a gradient, of its shape."""
-        return np.sqrt(np.mean(self.deviations[name] ** 2, axis=0))
+        return rms(self.deviations[name])
 
     def norm(self, name: str) -> float:
         """The rms of the 2-norm of a gradient's deviation."""
-        d = self.deviations[name]
-        return float(np.sqrt(np.sum(d**2) / len(d)))
+        return float(norm(self.deviations[name]) / np.sqrt(self.replicas))
 
     def along(self, name: str, directions: Array) -> Array:
         """The rms deviation of <g, v> for each of `directions` (d, *shape); shape (d,)."""
         d = self.deviations[name].reshape(self.replicas, -1)
-        projected = d @ directions.reshape(len(directions), -1).T
-        return np.sqrt(np.mean(projected**2, axis=0))
+        return rms(d @ directions.reshape(len(directions), -1).T)
+
+
+def rms(x: Array) -> Array:
+    """The root of the mean square along axis 0, where squares would underflow too."""
+    scale = np.max(np.abs(x), axis=0)
+    scale = np.where((scale > 0) & np.isfinite(scale), scale, 1.0)
+    return scale * np.sqrt(np.mean((x / scale) ** 2, axis=0))
+
+
+def norm(x: Array) -> float:
+    """The 2-norm of all entries, where squares would under- or overflow too."""
+    scale = float(np.max(np.abs(x), initial=0.0))
+    if not 0 < scale < np.inf:
+        return scale
+    return scale * float(np.sqrt(np.sum((x / scale) ** 2)))
 
 
 def promote(case: Case) -> Case:

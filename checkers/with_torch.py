@@ -49,7 +49,8 @@ def estimate(case: Case) -> Estimate:
         return Estimate(
             "torch",
             loss.item(),
-            {name: g.numpy() for name, g in zip(tensors, gradients, strict=True)},
+            # A copy: autograd hands out one tensor twice where a cotangent passes unchanged.
+            {name: g.numpy().copy() for name, g in zip(tensors, gradients, strict=True)},
         )
 
 
@@ -196,9 +197,7 @@ SELU_SCALE = 1.0507009873554804934193349852946
 
 FORWARD: Mapping[type[operators.Operator], Callable[[Any, Tensors, Tensor], Tensor]] = {
     operators.Dense: lambda op, p, x: F.linear(x, p["weight"], p.get("bias")),
-    operators.Identity: lambda op, p, x: (
-        x.clone()
-    ),  # a tensor of its own, for a cotangent of its own
+    operators.Identity: lambda op, p, x: x.clone(),  # a tensor and a cotangent of its own
     operators.Sigmoid: lambda op, p, x: _sigmoid(x),
     operators.Tanh: lambda op, p, x: _tanh(x),
     operators.ReLU: lambda op, p, x: F.relu(x),
@@ -289,9 +288,10 @@ def _cross_entropy(loss: losses.CrossEntropy, y: Tensor, t: Tensor) -> Tensor:
 
 def _binary_cross_entropy(loss: losses.BinaryCrossEntropy, y: Tensor, t: Tensor) -> Tensor:
     # F.binary_cross_entropy clips the logarithms at -100 and p (1 - p) at 1e-12 instead.
-    # Clipping 1 - y, and not only y, keeps epsilon where 1 - epsilon rounds to 1.
-    low, high = loss.epsilon, 1 - loss.epsilon
-    p, q = y.clamp(low, high), (1 - y).clamp(low, high)
+    # 1 - y is exact near 1, where 1 - epsilon may round to 1.
+    outside = (y < loss.epsilon) | (1 - y < loss.epsilon)
+    y = torch.where(outside, y.detach(), y)
+    p, q = (z.clamp(loss.epsilon, 1 - loss.epsilon) for z in (y, 1 - y))
     return _reduce(-t * torch.log(p) - (1 - t) * torch.log(q), loss.reduction)
 
 

@@ -6,6 +6,9 @@
 
 With q = 1 + |x|, x_bar = y_bar / q^2.  Both derivatives at 0 are 1, but the second ones
 are -2 and 2: two analytic pieces, whose poles are at -1 and 1, each a distance q from its x.
+
+Far out, x / q is computed as sign(x) (1 - 1 / q).  The value is as good either way, but a
+complex quotient carries its derivative as (q dx - x dq) / q^2, which cancels there.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ def radius(layer: Softsign, x: Array) -> Array:
 
 def forward(layer: Softsign, p: Arrays, x: Array, branch: Array) -> tuple[Array, Saved]:
     q = np.where(branch == 1, 1 + x, 1 - x)
-    return x / q, q
+    far = np.where(branch == 1, 1 - 1 / q, 1 / q - 1)
+    return np.where(np.abs(x.real) > 1, far, x / q), q
 
 
 def backward(layer: Softsign, p: Arrays, saved: Saved, y_bar: Array) -> tuple[Array, Arrays]:

@@ -10,8 +10,6 @@ Where |y| > e, with u = y / |y|:  d|y| = <u, dy>, so du = (dy - u <u, dy>) / |y|
     y_bar = -c v / e                       else
 
 At |y| = e the two disagree: a tie, and we take the second, the left one.
-v - u <u, v> is P v with P = I - uu', and PP = P: applied twice, P also takes away what
-rounding left along u, which is most of the result where y and t are nearly parallel.
 The norm divides by the largest entry before it squares, so as not to overflow; it is
 sqrt(sum(y^2)) whatever the divisor, so that is a constant to the derivative.
 e is epsilon, c the reduction's constant.
@@ -54,8 +52,7 @@ def forward(loss: Cosine, y: Array, target: Array, branch: Array) -> tuple[Array
 
 def backward(loss: Cosine, saved: Saved, value_bar: float) -> Array:
     u, v, size, branch = saved
-    for _ in range(2):
-        along = (u * v).sum(axis=-1, keepdims=True)
-        v = np.where(branch == 1, v - u * along, v)
+    along = (u * v).sum(axis=-1, keepdims=True)
+    v = np.where(branch == 1, v - u * along, v)
     y_bar: Array = (row_factor(loss.reduction, u) * -value_bar) * v / size
     return y_bar

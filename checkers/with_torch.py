@@ -179,7 +179,11 @@ def _log_softmax(x: Tensor, axis: int) -> Tensor:
     # As in softmax: the entry near log(1) is log1p of minus the others.
     y = torch.softmax(x, axis)
     rest = y.masked_fill(y > 0.5, 0.0).sum(axis, keepdim=True).clamp(max=0.75)
-    return torch.where(y > 0.5, torch.log1p(-rest), torch.log_softmax(x, axis))
+    # torch.log_softmax differentiates to exp of its value, and exp(-640.3) has lost the last
+    # three digits; exp(x - max x), with its exact argument, has them.
+    below = x - x.detach().amax(axis, keepdim=True)
+    other = below - torch.log(torch.exp(below).sum(axis, keepdim=True))
+    return torch.where(y > 0.5, torch.log1p(-rest), other)
 
 
 def _glu(x: Tensor) -> Tensor:

@@ -3,10 +3,14 @@
 Every report, the terminal's tables and the exit code are functions of this stream.
 Whatever changes from one run to the next with the same seed stands in `at` and `seconds`
 alone.
+
+JSON has no infinity and no NaN, and an error may well be either: these are written as the
+strings "inf", "-inf" and "nan".  Text that is not valid Unicode is written with escapes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,8 +30,11 @@ class Event(msgspec.Struct, frozen=True, tag_field="event", omit_defaults=True, 
     at: float = 0.0
 
 
-class RunStarted(Event, frozen=True, tag="run_started", kw_only=True):
-    """The run's options, what it verifies, and the versions of everything involved."""
+class RunStarted(Event, frozen=True, tag="run_started", omit_defaults=False, kw_only=True):
+    """The run's options, what it verifies, and the versions of everything involved.
+
+    Nothing is left out where it is a default: `format` is what a later reader goes by.
+    """
 
     format: int = VERSION
     subject: str = "reference"
@@ -102,7 +109,33 @@ class EventError(ValueError):
 
 def encode(event: AnyEvent) -> bytes:
     """One line, with its line feed."""
-    return msgspec.json.encode(event, order="deterministic") + b"\n"
+    return msgspec.json.encode(plain(event)) + b"\n"
+
+
+def plain(value: Any) -> Any:
+    """What JSON can say of a value: dicts, lists, text and finite numbers, in a fixed order."""
+    return _plain(msgspec.to_builtins(value, order="deterministic", enc_hook=_scalar))
+
+
+def _scalar(value: Any) -> Any:
+    """A NumPy scalar as Python's; a TypeError names anything else."""
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        return value.item()
+    raise TypeError(f"an event cannot hold a {type(value).__name__}")
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case dict():
+            return {_plain(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case float() if not math.isfinite(value):
+            return str(value)
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case _:
+            return value
 
 
 def decode(lines: Iterable[bytes], source: str = "events") -> Iterator[AnyEvent]:
@@ -110,19 +143,32 @@ def decode(lines: Iterable[bytes], source: str = "events") -> Iterator[AnyEvent]
 
     EventError for anything else that is not an event of this format or an older one.
     """
-    decoder = msgspec.json.Decoder(AnyEvent)
+    decoder = msgspec.json.Decoder(AnyEvent, strict=False)
     for number, line in enumerate(lines, 1):
         try:
             event = decoder.decode(line)
-        except msgspec.DecodeError as error:
+        except msgspec.ValidationError as error:
+            _refuse_newer(_format(line), source)
+            raise EventError(f"{source}, line {number}: {error}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if not line.endswith(b"\n"):
                 return
             raise EventError(f"{source}, line {number}: {error}") from None
-        if isinstance(event, RunStarted) and event.format > VERSION:
-            raise EventError(
-                f"{source} has event format {event.format}; this version reads up to {VERSION}"
-            )
+        if isinstance(event, RunStarted):
+            _refuse_newer(event.format, source)
         yield event
+
+
+def _format(line: bytes) -> int:
+    """The format that a line claims, which must be readable of every format to come."""
+    claims = msgspec.json.decode(line)
+    claimed = claims.get("format") if isinstance(claims, dict) else None
+    return claimed if isinstance(claimed, int) else VERSION
+
+
+def _refuse_newer(format: int, source: str) -> None:
+    if format > VERSION:
+        raise EventError(f"{source} has event format {format}; this version reads up to {VERSION}")
 
 
 def read(path: str | Path) -> list[AnyEvent]:

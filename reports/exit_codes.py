@@ -1,0 +1,136 @@
+"""The exit code of a run, and one sentence that says why.  The gate never fails open.
+
+    0 verified    1 a gradient is wrong    2 interrupted    3 error in the harness
+    4 usage       5 nothing, or too little, was verified
+
+Where several apply, 1 wins over 3 over 2 over 5.  Usage errors are found before a run.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from .summary import Failure, Summary
+from .text import count, printable, resolution
+
+MAX_INCONCLUSIVE = 0.10
+"""The share of cases that may decide nothing before a run proves too little: a default that
+each run may override, chosen and not derived."""
+
+
+class ExitCode(IntEnum):
+    """pytest's numbers, with this harness's meanings."""
+
+    VERIFIED = 0
+    WRONG = 1
+    INTERRUPTED = 2
+    ERROR = 3
+    USAGE = 4
+    NOT_VERIFIED = 5
+
+
+def exit_code(
+    summary: Summary,
+    *,
+    max_inconclusive: float = MAX_INCONCLUSIVE,
+    interrupted: bool | None = None,
+) -> tuple[ExitCode, str]:
+    """The exit code and the reason, one sentence.
+
+    `max_inconclusive` is the greatest share of cases that may be INCONCLUSIVE, UNSUPPORTED
+    or TIMEOUT.  `interrupted` is for the run itself, which asks before its last event is
+    written; left out, the events say, and a run without a last event was cut off.
+    """
+    wrong = [f for f in summary.failures if f.verdict.status == "FAIL"]
+    if wrong:
+        return ExitCode.WRONG, _wrong(summary, wrong)
+    errors = [f for f in summary.failures if f.verdict.status == "ERROR"]
+    if errors:
+        cases = count(len(errors), "case")
+        return ExitCode.ERROR, f"{cases} ended in an error of the harness; first {_first(errors)}."
+    controls = summary.controls
+    if controls.missed:
+        first = controls.missed[0]
+        return ExitCode.ERROR, (
+            f"{len(controls.missed):,} of {count(controls.planted, 'planted fault')} went "
+            f"unnoticed; first {printable(first.fault)} at {printable(first.site)}."
+        )
+    if summary.interrupted if interrupted is None else interrupted:
+        word = "Cut off" if interrupted is None and summary.exit_code is None else "Interrupted"
+        return ExitCode.INTERRUPTED, (
+            f"{word} after {count(summary.cases, 'case')}, none of which failed."
+        )
+    passed = summary.counts["PASS"]
+    if not passed:
+        return ExitCode.NOT_VERIFIED, f"None of {count(summary.cases, 'case')} passed."
+    if summary.undecided > max_inconclusive:
+        return ExitCode.NOT_VERIFIED, (
+            f"{summary.undecided:.1%} of {count(summary.cases, 'case')} decided nothing; "
+            f"the budget allows {max_inconclusive:.1%}."
+        )
+    return ExitCode.VERIFIED, _verified(summary)
+
+
+def outcome(summary: Summary) -> tuple[ExitCode, str]:
+    """What the run itself said; computed where it was cut off before it did."""
+    if summary.exit_code is not None and summary.reason is not None:
+        return _known(summary.exit_code), summary.reason
+    budget = summary.options.get("max_inconclusive")
+    if isinstance(budget, int | float):
+        return exit_code(summary, max_inconclusive=budget)
+    return exit_code(summary)
+
+
+def headline(summary: Summary) -> str:
+    """The outcome in one or two words."""
+    code, _ = outcome(summary)
+    if code is ExitCode.NOT_VERIFIED and summary.counts["PASS"]:
+        return "TOO LITTLE VERIFIED"
+    return _HEADLINES[code]
+
+
+_HEADLINES = {
+    ExitCode.VERIFIED: "VERIFIED",
+    ExitCode.WRONG: "WRONG GRADIENT",
+    ExitCode.INTERRUPTED: "INTERRUPTED",
+    ExitCode.ERROR: "ERROR",
+    ExitCode.USAGE: "USAGE ERROR",
+    ExitCode.NOT_VERIFIED: "NOTHING VERIFIED",
+}
+
+
+def _known(code: int) -> ExitCode:
+    """A code that is not ours can only be an error."""
+    try:
+        return ExitCode(code)
+    except ValueError:
+        return ExitCode.ERROR
+
+
+def _wrong(summary: Summary, wrong: list[Failure]) -> str:
+    total = max(summary.cases, len(wrong))
+    verb = "has" if len(wrong) == 1 else "have"
+    return (
+        f"{len(wrong):,} of {count(total, 'case')} {verb} a wrong gradient; first {_first(wrong)}."
+    )
+
+
+def _first(failures: list[Failure]) -> str:
+    v = failures[0].verdict
+    where = " ".join(printable(word) for word in (v.operator, v.tensor) if word)
+    return f"{where + ' ' if where else ''}in {printable(failures[0].id)}"
+
+
+def _verified(summary: Summary) -> str:
+    passed, cases, worst = summary.counts["PASS"], summary.cases, summary.resolution.worst
+    sentence = f"{passed:,} of {count(cases, 'case')} passed"
+    if worst is not None:
+        sentence += (
+            f"; relative errors above {resolution(worst)} would have been caught"
+            if worst
+            else ", bit for bit"
+        )
+    controls = summary.controls
+    if controls.planted:
+        sentence += f"; {controls.caught:,} of {count(controls.planted, 'planted fault')} caught"
+    return sentence + "."

@@ -1,0 +1,188 @@
+"""The end of a run on the terminal: the verdict first, then the evidence.
+
+Built from `rich.text.Text`, never from markup, so that nothing in a name or a reason is
+taken for a style.  A status is always a word; colour only repeats it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..checkers.comparison import Comparison, Status
+from .exit_codes import ExitCode, headline, outcome
+from .summary import Controls, Counts, Failure, Row, Summary
+from .text import count, cut, duration, number, printable, resolution
+
+WIDE = 76
+"""Columns from which the tables show everything."""
+
+PAGES = 10
+"""Failures shown in full; the other reports show more."""
+
+STYLES: dict[Status, str] = {
+    "PASS": "green",
+    "FAIL": "bold red",
+    "ERROR": "bold magenta",
+    "TIMEOUT": "magenta",
+    "INCONCLUSIVE": "yellow",
+    "UNSUPPORTED": "dim",
+}
+
+
+def render(summary: Summary, console: Console, folder: str | Path | None = None) -> None:
+    """Print a run's summary; `folder` is where its reports are, if they were written."""
+    code, reason = outcome(summary)
+    _print(console, (headline(summary), "bold green" if code is ExitCode.VERIFIED else "bold red"),
+           (f"  {printable(reason)}", "bold"))  # fmt: skip
+    _print(console, (_run_line(summary), ""))
+    for title, rows in (("operator", summary.operators), ("checker", summary.by_checker)):
+        if rows:
+            console.print(_table(title, rows, console))
+    _print(console, (_LEGEND, "dim"))
+    _undecided(summary, console)
+    _controls(summary.controls, console)
+    for failure in summary.failures[:PAGES]:
+        console.print()
+        _page(failure, console)
+    if len(summary.failures) > PAGES:
+        console.print()
+        _print(console, (f"{len(summary.failures) - PAGES:,} more are in the reports.", "bold"))
+    if folder is not None:
+        console.print()
+        _print(console, (f"reports in {printable(str(folder))}", ""))
+
+
+_LEGEND = (
+    "resolution: the smallest relative error that would have been caught, at worst; "
+    "error/bound: the greatest, above 1 is a disagreement"
+)
+
+
+def _print(console: Console, *parts: tuple[str, str]) -> None:
+    """Print styled text, wrapped at words; what the encoding cannot say is escaped."""
+    console.print(_text(console, *parts), soft_wrap=not console.is_terminal)
+
+
+def _text(console: Console, *parts: tuple[str, str]) -> Text:
+    codec = console.encoding
+    return Text.assemble(
+        *((text.encode(codec, "backslashreplace").decode(codec), style) for text, style in parts)
+    )
+
+
+def _run_line(summary: Summary) -> str:
+    words = [count(summary.cases, "case")]
+    words += [f"{summary.counts[s]:,} {s}" for s in STYLES if summary.counts[s]]
+    words.append(f"{duration(summary.seconds)}, {summary.cases_per_second:.1f} cases/s")
+    if summary.seed is not None:
+        words.append(f"seed {summary.seed}")
+    return "; ".join(words)
+
+
+# --- tables -----------------------------------------------------------------------------
+
+
+def _table(title: str, rows: Sequence[Row], console: Console) -> Table:
+    """Numbers keep their columns at any width; the name has what is left, cut short."""
+    wide = console.width >= WIDE
+    heads = ["PASS", "FAIL", "INCONCLUSIVE" if wide else "INC.", "other"]
+    heads += ["error/bound", "median", "resolution"] if wide else ["ratio", "resol."]
+    cells = [list(_cells(row, wide)) for row in rows]
+    widths = [
+        max(len(head), *map(len, column))
+        for head, column in zip(heads, zip(*cells, strict=True), strict=True)
+    ]
+    names = [_text(console, (printable(row.name), "")) for row in rows]
+    left = max(console.width - sum(widths) - 2 * len(heads) - 4, len(title))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(title, no_wrap=True, overflow="ellipsis", max_width=left)
+    for head, width in zip(heads, widths, strict=True):
+        table.add_column(head, justify="right", no_wrap=True, min_width=width)
+    for name, row in zip(names, cells, strict=True):
+        table.add_row(name, *row)
+    return table
+
+
+def _cells(row: Row, wide: bool) -> Iterator[Text]:
+    yield from _count_cells(row.cases)
+    yield Text(number(row.ratio))
+    if wide:
+        yield Text(resolution(row.resolution.median))
+    yield Text(resolution(row.resolution.worst))
+
+
+def _count_cells(cases: Counts) -> Iterator[Text]:
+    shown: tuple[Status, ...] = ("PASS", "FAIL", "INCONCLUSIVE")
+    for status in shown:
+        yield Text(f"{cases[status]:,}", STYLES[status] if cases[status] else "dim")
+    other = sum(n for status, n in cases.items() if status not in shown)
+    yield Text(f"{other:,}", STYLES["ERROR"] if other else "dim")
+
+
+def _undecided(summary: Summary, console: Console) -> None:
+    for why in summary.reasons[:3]:
+        text = f": {count(why.cases, 'case')}, {cut(printable(why.reason), 120)}"
+        _print(console, (why.status, STYLES[why.status]), (text, ""))
+
+
+def _controls(controls: Controls, console: Console) -> None:
+    if not controls.planted:
+        _print(console, ("controls: none planted", "yellow"))
+        return
+    caught = f"controls: {controls.caught:,} of {count(controls.planted, 'planted fault')} caught"
+    _print(console, (caught, "bold red" if controls.missed else "green"))
+    for m in controls.missed[:PAGES]:
+        got = f"{m.status} on {m.blamed}" if m.blamed else m.status
+        text = f"{m.fault} at {m.site} in {m.id}: expected FAIL on {m.expected}, got {got}"
+        _print(console, ("  missed: ", "bold red"), (printable(text), ""))
+
+
+# --- failures ---------------------------------------------------------------------------
+
+
+def _page(failure: Failure, console: Console) -> None:
+    v = failure.verdict
+    where = " ".join(word for word in (v.operator, v.tensor) if word)
+    _print(console, (v.status, STYLES[v.status]), (f"  {printable(failure.id)}", "bold"),
+           (f"  {printable(where)}" if where else "", "bold"))  # fmt: skip
+    for label, value in _lines(failure):
+        _print(console, (f"  {label:<10}", "dim"), (value, ""))
+
+
+def _lines(failure: Failure) -> Iterator[tuple[str, str]]:
+    v = failure.verdict
+    yield "network", printable(str(failure.architecture))
+    if failure.minimal is not None and failure.minimal != failure.architecture:
+        yield "minimal", printable(str(failure.minimal))
+    if failure.lane:
+        yield "values", f"{printable(failure.lane)} {printable(failure.dtype)} seed {failure.seed}"
+    if v.reason:
+        yield "because", cut(printable(v.reason), 600)
+    for c in _worst_comparisons(v.comparisons)[:4]:
+        yield "disagrees", f"{printable(c.checker)} on {printable(c.tensor)}: {against(c)}"
+    if v.convention:
+        yield "at ties", printable(v.convention)
+    for label, value in (
+        ("saved", failure.path),
+        ("script", failure.script),
+        ("replay", failure.replay),
+    ):
+        if value:
+            yield label, printable(value)
+
+
+def _worst_comparisons(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    return sorted((c for c in comparisons if c.status == "FAIL"), key=lambda c: -c.ratio)
+
+
+def against(c: Comparison) -> str:
+    """An error against its bound, in words."""
+    if c.checker == "structure":
+        return printable(c.reason)
+    return f"error {number(c.error)}, bound {number(c.bound)}, ratio {number(c.ratio)}"

@@ -1,0 +1,89 @@
+"""Events and reports on disk: a reader never finds half a report."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from . import json_report
+from .events import AnyEvent, encode
+
+REPORTS: Mapping[str, Callable[[Iterable[AnyEvent]], bytes]] = {
+    "report.json": json_report.dumps,
+}
+"""Each file's name, and how it is made from the events."""
+
+
+def write_all(folder: str | Path, events: Iterable[AnyEvent]) -> list[Path]:
+    """Write every report into `folder`, which is made if need be; the paths written.
+
+    OSError where that fails; a report that stood there before is then whole.
+    """
+    events = tuple(events)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, render in REPORTS.items():
+        write(folder / name, render(events))
+        paths.append(folder / name)
+    return paths
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file's content in one step."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class EventWriter:
+    """Appends events to a file, each a line, flushed at once so that a kill loses none.
+
+    A last line that an earlier kill cut short is dropped first, as a reader would.
+
+    A context manager.  OSError where the file cannot be opened or written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        _drop_torn_line(self.path)
+        self._file = io.BufferedWriter(io.FileIO(self.path, "ab"))
+
+    def write(self, event: AnyEvent) -> None:
+        """Append one event."""
+        self._file.write(encode(event))
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; closing twice is harmless."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _drop_torn_line(path: Path) -> None:
+    if not path.exists():
+        return
+    written = path.read_bytes()
+    whole = written.rfind(b"\n") + 1
+    if whole < len(written):
+        os.truncate(path, whole)

@@ -1,0 +1,1 @@
+"""The commands of `backproof`, one module each, imported when they are run."""

@@ -1,0 +1,1 @@
+"""Two small data sets; `backproof.datasets` reads them and says where they come from."""

@@ -8,19 +8,25 @@ For an analytic loss with real values on real arguments,
 With h = 2^-100 the truncation, of relative size h^2, is far below rounding, and nothing
 cancels: what remains is the rounding of one forward pass.  The reference's forward is
 analytic on the pieces that it is handed (Martins, Sturdza and Alonso 2003 on the traps).
+
+That rounding is not the backward pass's: where a probability saturates, forward mode
+subtracts what backward mode never forms.  `own_rounding` measures it by the same Monte
+Carlo arithmetic, on the complex forward pass itself; a disagreement is judged by it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
-from ..architectures.cases import Case
+from ..architectures.cases import Case, stream
 from ..reference.arrays import Array
 from ..reference.network import Branches, tensor_names
 from .estimate import Estimate
 from .probe import Probe
+from .rounding import UNIT, Noise, replicate, rms
 
 STEP = 2.0**-100
 
@@ -28,6 +34,19 @@ STEP = 2.0**-100
 def along(probe: Probe, name: str, directions: Array) -> Array:
     """<dL/d(tensor), v> for each of `directions` (d, *shape); shape (d,)."""
     return probe.losses(name, 1j * STEP * directions).imag / STEP
+
+
+def own_rounding(probe: Probe, name: str, directions: Array, replicas: int, seed: int) -> Array:
+    """The rms rounding error of `along` itself, for each of `directions`; shape (d,)."""
+    errors = []
+    for v in directions:
+        noise = Noise(stream(seed, f"complex step/{name}"), "float64", replicas)
+        exact = along(probe, name, v[None])[0]
+        loss = probe.perturbed(name, 1j * STEP * v, partial(replicate, noise=noise)).loss
+        slopes = np.asarray(loss).view(np.ndarray).imag / STEP
+        scale = UNIT["float64"] / noise.unit
+        errors.append(scale * rms(np.broadcast_to(slopes, (replicas,)) - exact))
+    return np.array(errors)
 
 
 def every_entry(probe: Probe, name: str) -> Array:

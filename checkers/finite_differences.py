@@ -40,6 +40,10 @@ SPACING = 2.0**-31
 
 UNIT = 2.0**-53
 
+GRAINS = 2.0**10
+"""The least ratio of the largest step to the grain of the arguments (`Probe.reach`); below
+it the step itself is rounded by more than 0.1%, and no bound is claimed."""
+
 
 def ec_noise(values: Array) -> Array:
     """The noise of a function from 8 closely spaced values; (8, d) -> (d,).
@@ -92,16 +96,18 @@ def romberg(plus: Array, minus: Array, h: Array, noise: Array) -> tuple[Array, A
 def along(probe: Probe, name: str, directions: Array, shrink: float = 1.0) -> tuple[Array, Array]:
     """<dL/d(tensor), v> and its error bound for each of `directions` (d, *shape).
 
-    `shrink` scales the steps: a second look takes others.
+    `shrink` scales the steps: a second look takes others, and is strict about the grain.
     """
-    h = shrink * probe.reach(name, directions) / 4
+    reach, grain = probe.reach(name, directions, strict=shrink != 1.0)
+    h = shrink * reach / 4
     steps = h[:, None] / 2.0 ** np.arange(LEVELS)
-    noise_steps = (h * SPACING)[:, None] * np.arange(-4, 4)
+    noise_steps = np.maximum(h * SPACING, 4 * grain)[:, None] * np.arange(-4, 4)
     t = np.concatenate([steps, -steps, noise_steps], axis=1)
     phi = _evaluate(probe, name, directions, t)
     with np.errstate(all="ignore"):
         noise = np.maximum(3 * ec_noise(phi[2 * LEVELS :]), UNIT * np.max(np.abs(phi), axis=0))
-    return romberg(phi[:LEVELS], phi[LEVELS : 2 * LEVELS], h, noise)
+    value, bound = romberg(phi[:LEVELS], phi[LEVELS : 2 * LEVELS], h, noise)
+    return value, np.where(h > GRAINS * grain, bound, np.inf)
 
 
 def _evaluate(probe: Probe, name: str, directions: Array, t: Array) -> Array:
@@ -121,8 +127,9 @@ def every_entry(probe: Probe, name: str) -> tuple[Array, Array]:
     shape = probe.tensor(name).shape
     size = int(np.prod(shape))
     signs = stream(0, f"every entry/{name}").choice([-1.0, 1.0], size=(2, *shape))
-    h = float(probe.reach(name, signs).min()) / 4
-    noise_steps = np.broadcast_to(h * SPACING * np.arange(-4, 4), (2, 8))
+    reach, grain = probe.reach(name, signs)
+    h, fine = float(reach.min()) / 4, bool((reach > 4 * GRAINS * grain).all())
+    noise_steps = np.maximum(h * SPACING, 4 * grain)[:, None] * np.arange(-4, 4)
     near = _evaluate(probe, name, signs, noise_steps)
     noise = 3 * float(ec_noise(near).max())
     value, bound = np.empty(size), np.empty(size)
@@ -134,6 +141,8 @@ def every_entry(probe: Probe, name: str) -> tuple[Array, Array]:
         value[entries], bound[entries] = romberg(
             plus, minus, np.full(len(entries), h), np.maximum(noise, UNIT * largest)
         )
+    if not fine:
+        bound[:] = np.inf
     return value.reshape(shape), bound.reshape(shape)
 
 

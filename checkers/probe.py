@@ -9,7 +9,7 @@ forward is used, never its backward.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from ..reference import network
 from ..reference.arrays import Array
 from ..reference.losses import penalties
 from ..reference.pages import LAYERS, LOSSES
-from .rounding import promote
+from .rounding import UNIT, promote
 
 MEMORY = 64 * 2**20
 """Bytes of perturbed values at the widest edge that one chunk may take."""
@@ -54,16 +54,21 @@ class Probe:
             else self.case.parameters[name]
         )
 
-    def perturbed(self, name: str, offsets: Array) -> network.Trace:
-        """The passes with `offsets` (d, *shape), real or complex, added to one tensor."""
-        parameters, start = self.case.parameters, self._edges.get(name, -1)
+    def perturbed(
+        self, name: str, offsets: Array, wrap: Callable[[Array], Array] = lambda x: x
+    ) -> network.Trace:
+        """The passes with `offsets` (d, *shape), real or complex, added to one tensor.
+
+        `wrap` is applied to every value that enters: how rounding noise gets in.
+        """
+        parameters, start = dict(self.case.parameters), self._edges.get(name, -1)
         if start < 0:
             start = int(name.split(".")[1])
-            parameters = {**parameters, name: parameters[name] + offsets}
+            parameters[name] = parameters[name] + offsets
             x = self.trace.edges[start]
         else:
             x = self.trace.edges[start] + offsets
-        return self._run(x, start, parameters)
+        return self._run(wrap(x), start, {n: wrap(p) for n, p in parameters.items()})
 
     def losses(self, name: str, offsets: Array) -> Array:
         """The loss for each of `offsets`; shape (d,)."""
@@ -101,28 +106,40 @@ class Probe:
         for begin in range(0, size, chunk):
             yield np.arange(begin, min(begin + chunk, size))
 
-    def reach(self, name: str, offsets: Array) -> Array:
-        """How far along each of `offsets` the loss stays on one scale; shape (d,).
+    def reach(
+        self, name: str, offsets: Array, *, strict: bool = False
+    ) -> tuple[Array, Array]:
+        """How far along each of `offsets` the loss stays on one scale, and its grain; (d,) each.
 
-        The least t at which t * offset moves some edge by the radius of the function that
-        takes it: its distance from a singularity, or, for a polynomial, its own size.
+        The reach is the least t at which t * offset moves some edge by the radius of the
+        function that takes it: its distance from a singularity or, for a polynomial, its
+        own size.  The grain is the t that moves that same entry by one rounding, or, where
+        `strict`, every entry that moves at all: steps must be far above it.
         """
         small = 2.0**-20
         trace = self.perturbed(name, small * offsets)
-        reach = np.full(len(offsets), np.inf)
+        d = len(offsets)
+        own = np.linalg.norm(self.tensor(name)) or 1.0
+        far = own / np.linalg.norm(offsets.reshape(d, -1), axis=1)
+        reach, grain, coarsest = np.full(d, np.inf), np.zeros(d), np.zeros(d)
         for i, moved in enumerate(trace.edges, trace.start):
             base = self.trace.edges[i]
-            rate = np.abs(moved - base) / small
+            size = np.max(np.abs(base), initial=0.0) or np.inf
             radius = np.broadcast_to(self._radius(i), base.shape)
-            size = np.max(np.abs(base), initial=0.0)
-            radius = np.where(np.isinf(radius), size if size > 0 else np.inf, radius)
+            radius = np.where(np.isinf(radius), size, radius)
             with np.errstate(all="ignore"):
-                ratio = np.where(rate > 0, radius / rate, np.inf)
-            nearest = ratio.min(axis=tuple(range(1, ratio.ndim))) if ratio.ndim > 2 else ratio.min()
-            reach = np.minimum(reach, nearest)
-        own = np.linalg.norm(self.tensor(name)) or 1.0
-        length = np.linalg.norm(offsets.reshape(len(offsets), -1), axis=1)
-        return np.minimum(np.where(np.isinf(reach), own / length, reach), 2.0**500)
+                rate = np.broadcast_to(np.abs(moved - base) / small, (d, *base.shape))
+                steps = np.where(rate > 0, radius / rate, np.inf).reshape(d, -1)
+                grains = np.where(rate > 0, UNIT["float64"] * np.abs(base) / rate, 0.0)
+            nearest = np.argmin(steps, axis=1)
+            found = steps[np.arange(d), nearest]
+            grains = grains.reshape(d, -1)
+            at_nearest = grains[np.arange(d), nearest]
+            grain = np.where(found < reach, at_nearest, grain)
+            coarsest = np.maximum(coarsest, grains.max(axis=1))
+            reach = np.minimum(found, reach)
+        reach = np.minimum(np.where(np.isinf(reach), far, reach), 2.0**500)
+        return reach, coarsest if strict else grain
 
     def _radius(self, i: int) -> Array | float:
         """The radius, entry by entry, of the function that takes edge i."""
@@ -135,7 +152,7 @@ class Probe:
         find = LOSSES[type(loss)].radius
         return find(loss, x, self.case.target) if find else 1.0
 
-    def _run(self, x: Array, start: int, parameters: dict[str, Array]) -> network.Trace:
+    def _run(self, x: Array, start: int, parameters: Mapping[str, Array]) -> network.Trace:
         with np.errstate(all="ignore"):
             return network.forward(
                 self.architecture,

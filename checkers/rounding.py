@@ -16,6 +16,11 @@ tuned: the noise of each operation is
 code measured is the reference's own and not a copy of it.  All K replicas run at once,
 along a leading axis.  For float64 itself u' = 2^-40 is injected and the spread scaled
 by 2^-13, its error being linear in u.
+
+The reference's pages avoid cancellation where they can.  A framework, or anybody's textbook
+formula, need not: 1 - tanh(x)^2 is right to u, not to u (1 - tanh(x)^2).  The *normwise*
+model allows for it: on top of the above, each activation may err by u of what it is given
+(u |x| forward, u |y_bar| backward), and each loss's cotangent by u of its reduction.
 """
 
 from __future__ import annotations
@@ -96,6 +101,9 @@ class Noise:
         shape = (self.replicas, *result.shape[1:]) if result.ndim else result.shape
         if result.size:
             self.largest = max(self.largest, float(np.max(np.abs(result))))
+        if np.iscomplexobj(result):
+            real, imag = (self.rng.standard_normal(shape) for _ in range(2))
+            return result + deviation.real * real + 1j * (deviation.imag * imag)
         return result + (deviation + floor) * self.rng.standard_normal(shape)
 
     def constant(self, value: Any, rank: int) -> Any:
@@ -145,6 +153,11 @@ class Noisy(np.ndarray[Any, np.dtype[Any]]):
         return result
 
 
+def replicate(array: Array, noise: Noise) -> Noisy:
+    """K replicas of an array, whose operations add `noise`."""
+    return _noisy(np.broadcast_to(array, (noise.replicas, *array.shape)), noise)
+
+
 def _noisy(array: Array, noise: Noise) -> Noisy:
     view = array.view(Noisy)
     view.noise = noise
@@ -154,8 +167,13 @@ def _noisy(array: Array, noise: Noise) -> Noisy:
 def _deviation(
     ufunc: np.ufunc, method: str, plain: list[Any], result: Array, kwargs: Any, noise: Noise
 ) -> Array:
-    """The standard deviation of the rounding error of each entry of `result`."""
+    """The standard deviation of the rounding error of each entry of `result`.
+
+    Of a complex result, that of its real part + i that of its imaginary part.
+    """
     unit = noise.unit
+    if np.iscomplexobj(result):
+        return _complex_deviation(ufunc, method, plain, result, kwargs, unit)
     if ufunc is np.matmul:
         a, b = plain
         return _sum_deviation(unit, a.shape[-1], result, np.matmul(a * a, b * b))
@@ -167,6 +185,43 @@ def _deviation(
         raise TypeError(f"no rounding model for {ufunc.__name__}.{method}")
     relative = unit / np.sqrt(3) if ufunc in _ELEMENTARY else 1.1 * unit
     return relative * np.abs(result)
+
+
+def _complex_deviation(
+    ufunc: np.ufunc, method: str, plain: list[Any], result: Array, kwargs: Any, unit: float
+) -> Array:
+    """The same where the imaginary part carries a derivative, as in complex step.
+
+    It is then so small that its products with itself vanish, and an operation rounds it as
+    forward-mode differentiation rounds a tangent: Im(a b) = Im a Re b + Re a Im b, and so on.
+    """
+    real, imag = [np.real(x) for x in plain], [np.imag(x) for x in plain]
+    relative = unit / np.sqrt(3)
+    if ufunc is np.add and method == "reduce":
+        parts = []
+        for part, total in ((real[0], result.real), (imag[0], result.imag)):
+            squares = np.asarray(np.add.reduce(part * part, **kwargs))
+            n = part.size // max(squares.size, 1)
+            parts.append(_sum_deviation(unit, n, total, squares))
+        return parts[0] + 1j * parts[1]
+    if method == "reduce" or ufunc not in _ELEMENTARY | _TRANSCENDENTAL | {np.matmul}:
+        raise TypeError(f"no rounding model for complex {ufunc.__name__}.{method}")
+    if ufunc is np.matmul:
+        (a, b), (da, db) = real, imag
+        tangent = np.matmul(a * a, db * db) + np.matmul(da * da, b * b)
+        n = a.shape[-1]
+        deviation = _sum_deviation(unit, n, result.real, np.matmul(a * a, b * b))
+        return deviation + 1j * _sum_deviation(unit, 2 * n, result.imag, tangent)
+    if ufunc in _TRANSCENDENTAL:
+        return 1.1 * unit * (np.abs(result.real) + 1j * np.abs(result.imag))
+    spread = np.abs(result.imag)
+    if ufunc in (np.multiply, np.square):
+        (a, da), (b, db) = (real[0], imag[0]), (real[-1], imag[-1])
+        spread = np.hypot(a * db, da * b)
+    elif ufunc is np.divide:
+        (a, b), (da, db) = real, imag
+        spread = np.hypot(da / b, result.real * (db / b))
+    return relative * (np.abs(result.real) + 1j * (np.abs(result.imag) + spread))
 
 
 def _sum_deviation(unit: float, n: int, total: Array, squares: Array) -> Array:
@@ -259,10 +314,11 @@ def measure(
     replicas: int = REPLICAS,
     seed: int = 0,
     branches: network.Branches | None = None,
+    normwise: bool = False,
 ) -> Rounding:
     """Measure what rounding in `case.dtype` may do to this case, with fresh noise per seed.
 
-    The pieces of piecewise functions are held at `branches`, by default those of the
+    `normwise` allows for operators that cancel.  The pieces of piecewise functions are held at `branches`, by default those of the
     unperturbed pass.
     """
     wide = promote(case)
@@ -272,18 +328,27 @@ def measure(
         gradients = network.backward(a, wide.parameters, exact)
 
     noise = Noise(stream(seed, f"rounding/{case.seed}"), case.dtype, replicas)
+    parameters = {name: replicate(value, noise) for name, value in wide.parameters.items()}
+    noisy_target = target if target.dtype == np.int64 else replicate(target, noise)
 
-    def replicate(x: Array) -> Array:
-        return _noisy(np.broadcast_to(x, (replicas, *x.shape)), noise)
+    def disturb(given: Array, result: Array, site: int) -> Array:
+        """The normwise error of an operator: of an activation, or of the loss's cotangent."""
+        if not normwise or (site < len(a.layers) and a.layers[site].name == "dense"):
+            return result
+        given = np.asarray(given).view(np.ndarray)
+        if site < len(a.layers):
+            size = np.max(np.abs(given), axis=-1, keepdims=True)
+        else:
+            mean = getattr(a.loss, "reduction", "sum") in ("mean", "batch_mean")
+            size = np.full((1, 1), 1.0 / a.batch if mean else 1.0)
+        return result + noise.unit * size * noise.rng.standard_normal((replicas, *result.shape[-2:]))
 
-    parameters = {name: replicate(value) for name, value in wide.parameters.items()}
-    noisy_target = target if target.dtype == np.int64 else replicate(target)
     with np.errstate(all="ignore"):
+        x, one = replicate(wide.input, noise), replicate(np.ones((1, 1)), noise)
         trace = network.forward(
-            a, parameters, replicate(wide.input), noisy_target, branches=exact.branches
+            a, parameters, x, noisy_target, branches=exact.branches, disturb=disturb
         )
-        one = replicate(np.ones((1, 1)))
-        noisy_gradients = network.backward(a, parameters, trace, value_bar=one)
+        noisy_gradients = network.backward(a, parameters, trace, value_bar=one, disturb=disturb)
         scale = UNIT[case.dtype] / noise.unit
 
         def deviation(noisy: Any, plain: Any) -> Array:

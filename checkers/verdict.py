@@ -4,8 +4,8 @@ The subject's gradients are held against every checker's, tensor by tensor
 (`comparison.py`).  Then:
 
 * A structural fault (a missing gradient, a wrong shape or dtype) is a FAIL.
-* What fails is looked at again, twice, with 256 fresh rounding replicas, fresh directions
-  and other steps; only a disagreement that persists counts.
+* What fails is looked at again, twice, with 256 fresh rounding replicas of the normwise
+  model, fresh directions and other steps; only a disagreement that persists counts.
 * A subject is blamed where checkers that disagree with it agree with each other.  One
   checker alone against the others is itself the odd one out: an ERROR of the harness.
 * A PASS needs every tensor confirmed by two checkers of the four (by all, where fewer were
@@ -135,7 +135,7 @@ def verify(
         comparisons = [same_bits(given, c, name) for name in names for c in found
                        if name in c.entries]  # fmt: skip
     else:
-        comparisons = _compare_all(case, sources, names, exhaustive=exhaustive)
+        comparisons = _compare_all(case, sources, names)
     convention = "ties do not change any gradient" if tied else ""
     return _conclude(case, sources, comparisons, skipped, len(checkers), convention)
 
@@ -241,9 +241,7 @@ def _with_loss(estimate: Estimate) -> Estimate:
 # --- comparing ------------------------------------------------------------------------
 
 
-def _compare_all(
-    case: Case, sources: Sources, names: Sequence[str], *, exhaustive: bool
-) -> list[Comparison]:
+def _compare_all(case: Case, sources: Sources, names: Sequence[str]) -> list[Comparison]:
     """Every tensor against every checker, the failures looked at three times."""
     pairs = [(c, n) for n in names for c in sources.checkers if _says(c, n)]
     alpha = ALPHA / max(len(pairs), 1)
@@ -254,18 +252,41 @@ def _compare_all(
         if not failed:
             break
         seed = case.seed + look * 2**32
-        fresh = rounding.measure(case, replicas=rounding.SECOND_LOOK, seed=seed)
+        fresh = rounding.measure(
+            case, replicas=rounding.SECOND_LOOK, seed=seed, normwise=True
+        )
         numerical: list[CheckerName] = [
             "finite_differences" if c == "finite_differences" else "complex_step"
             for c in sorted({c for c, _ in failed} & {"finite_differences", "complex_step"})
         ]
-        redrawn, _ = estimates(case, numerical, exhaustive=exhaustive, seed=seed, shrink=shrink)
+        redrawn, _ = estimates(case, numerical, seed=seed, shrink=shrink)
         by_name = {e.checker: e for e in (*sources.checkers, *redrawn)}
+        if "complex_step" in numerical:
+            tensors = {n for c, n in failed if c == "complex_step"}
+            by_name["complex_step"] = _with_own_rounding(
+                case, by_name["complex_step"], tensors, fresh.factor(alpha), seed
+            )
         for checker, tensor in sorted(failed):
             c = compare(sources.subject, by_name[checker], tensor, fresh, alpha)
             again[checker, tensor] = c
         failed = {key for key in failed if again[key].status == "FAIL"}
     return [again.get((c.checker, c.tensor), c) for c in first]
+
+
+def _with_own_rounding(
+    case: Case, estimate: Estimate, tensors: set[str], factor: float, seed: int
+) -> Estimate:
+    """Complex step with the bound on its own rounding, for the tensors where it is needed."""
+    probe = complex_step.Probe(case)
+    bounds = {
+        name: factor
+        * complex_step.own_rounding(
+            probe, name, estimate.directional[name][0], rounding.SECOND_LOOK, seed
+        )
+        for name in tensors
+        if name in estimate.directional
+    }
+    return replace(estimate, bounds=bounds)
 
 
 def _says(checker: Estimate, tensor: str) -> bool:
@@ -287,6 +308,8 @@ def _verify_at_ties(
         return _break_ties(case, subject, len(tied), checkers)
     names = tuple(n for n in names if n in sources.subject.entries)
     hulls = Hulls(case, tied, names, sources.rounding)
+    if not np.isfinite(hulls.scale):
+        return Verdict("INCONCLUSIVE", "a gradient beside the tie is not finite")
     g = ties.flatten(sources.subject.entries, names)
     if not np.isfinite(g).all():
         bad = next(n for n in names if not np.isfinite(sources.subject.entries[n]).all())

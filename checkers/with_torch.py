@@ -15,8 +15,7 @@ e = exp(-40) has all of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,7 @@ def estimate(case: Case) -> Estimate:
     `layers.I.output`.  Unsupported for an operator or a loss without an entry below.
     Modes, random state and default dtype of the program around it neither matter nor change.
     """
-    with _own_modes():
+    with torch.inference_mode(False), torch.enable_grad():
         parameters = {name: _leaf(value) for name, value in case.parameters.items()}
         edges = _forward(case.architecture, parameters, _leaf(case.input))
         loss = _loss(case, parameters, edges[-1])
@@ -52,17 +51,6 @@ def estimate(case: Case) -> Estimate:
             # A copy: autograd hands out one tensor twice where a cotangent passes unchanged.
             {name: g.numpy().copy() for name, g in zip(tensors, gradients, strict=True)},
         )
-
-
-@contextmanager
-def _own_modes() -> Iterator[None]:
-    """Gradients on and autocast off, whatever the caller runs under; all restored after."""
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.autocast("cpu", enabled=False),
-    ):
-        yield
 
 
 def _leaf(value: Array) -> Tensor:
@@ -330,8 +318,11 @@ def _kl_divergence(loss: losses.KLDivergence, y: Tensor, t: Tensor) -> Tensor:
 
 
 def _cosine(loss: losses.Cosine, y: Tensor, t: Tensor) -> Tensor:
+    # F.cosine_similarity differentiates a norm below epsilon as if it were not clamped.
     def unit(x: Tensor) -> Tensor:
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        # Whatever constant `size` is, it cancels; this one keeps squares from overflowing.
+        size = x.detach().abs().amax(-1, keepdim=True).clamp(min=loss.epsilon)
+        norm = size * torch.linalg.vector_norm(x / size, dim=-1, keepdim=True)
         return x / norm.clamp(min=loss.epsilon)
 
     return _reduce(1 - (unit(y) * unit(t)).sum(-1), loss.reduction)

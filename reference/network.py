@@ -25,6 +25,12 @@ Branches = dict[str, Array]
 Sites are `layers.I`, `loss`, and `penalties.J.NAME` for a parameter NAME.
 """
 
+Disturb = Callable[[Array, Array, int], Array]
+"""(given, result, site) -> result: applied to every operator's result; the rounding model's.
+
+Site i is layer i, and the number of layers is the loss.
+"""
+
 Overrides = Mapping[str, Callable[..., Any]]
 """Backward functions to use in place of a page's own, by site: how a fault is planted."""
 
@@ -59,6 +65,7 @@ def forward(
     *,
     branches: Branches | None = None,
     start: int = 0,
+    disturb: Disturb = lambda given, result, site: result,
 ) -> Trace:
     """Run the network from the value `x` at edge `start` to the loss.
 
@@ -84,7 +91,7 @@ def forward(
         page = LAYERS[type(layer)]
         piece = branch(f"layers.{i}", page.kink, layer, edges[-1])
         y, kept = page.forward(layer, layer_parameters(parameters, i), edges[-1], piece)
-        edges.append(y)
+        edges.append(disturb(edges[-1], y, i))
         saved.append(kept)
 
     loss = architecture.loss
@@ -104,6 +111,7 @@ def backward(
     *,
     value_bar: Array | float = 1.0,
     overrides: Overrides | None = None,
+    disturb: Disturb = lambda given, result, site: result,
 ) -> Arrays:
     """The gradient of the loss with respect to every parameter and every edge, by name.
 
@@ -113,12 +121,15 @@ def backward(
     loss_backward = planted.get("loss", LOSSES[type(architecture.loss)].backward)
     n = len(architecture.layers)
     bar = loss_backward(architecture.loss, trace.loss_saved, value_bar)
+    bar = disturb(trace.edges[-1], bar, n)
     gradients: Arrays = {edge_name(n): bar}
     for i in reversed(range(trace.start, n)):
         layer = architecture.layers[i]
         layer_backward = planted.get(f"layers.{i}", LAYERS[type(layer)].backward)
         p = layer_parameters(parameters, i)
-        bar, p_bar = layer_backward(layer, p, trace.saved[i - trace.start], bar)
+        given = bar
+        bar, p_bar = layer_backward(layer, p, trace.saved[i - trace.start], given)
+        bar = disturb(given, bar, i)
         gradients[edge_name(i)] = bar
         gradients.update({f"layers.{i}.{name}": value for name, value in p_bar.items()})
     for site, penalty, name in penalty_sites(architecture):

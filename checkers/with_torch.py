@@ -15,7 +15,7 @@ e = exp(-40) has all of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -356,3 +356,22 @@ def _penalty(penalty: losses.Penalty, w: Tensor) -> Tensor:
     if isinstance(penalty, losses.L1):
         return penalty.strength * w.abs().sum()
     return penalty.strength * w.square().sum() / 2
+
+
+def sgd_trajectory(cases: Sequence[Case], learning_rate: float) -> list[dict[str, Array]]:
+    """The parameters after each step of torch.optim.SGD on autograd's gradients, float64.
+
+    It starts at the parameters of the first case; each case in turn gives a step's input
+    and target.
+    """
+    trajectory = []
+    with torch.inference_mode(False), torch.enable_grad():
+        parameters = {name: _leaf(value) for name, value in cases[0].parameters.items()}
+        optimiser = torch.optim.SGD(list(parameters.values()), lr=learning_rate)
+        for case in cases:
+            optimiser.zero_grad()
+            edges = _forward(case.architecture, parameters, _leaf(case.input))
+            torch.autograd.backward(_loss(case, parameters, edges[-1]))
+            optimiser.step()
+            trajectory.append({k: v.detach().numpy().copy() for k, v in parameters.items()})
+    return trajectory

@@ -288,10 +288,9 @@ def run_loss(loss: Loss, y: Array, t: Array) -> tuple[float, Array]:
 @pytest.mark.parametrize("scale", [2.0**-30, 1.0, 40.0, 700.0])
 @pytest.mark.parametrize("loss", LOSS_INSTANCES, ids=loss_id)
 def test_a_loss_is_its_docstring(loss: Loss, scale: float) -> None:
-    """Relative to the sum of its terms' sizes, and as far as differences are rounded.
+    """Relative to the sum of its terms' sizes.
 
-    exp and squares multiply the rounding of y - t, or of logits' differences, by at most
-    the size of y, and of the loss by the size of its margins.
+    A difference of logits is rounded to u times their size, which exp makes relative.
     """
     y, t = draw(loss, seed=3, scale=scale)
     value, y_bar = run_loss(loss, y, t)
@@ -321,6 +320,14 @@ def test_hinge_is_pytorchs_multi_margin_loss_times_the_number_of_classes() -> No
     for p, loss in enumerate((losses.Hinge(0.5), losses.SquaredHinge(0.5)), start=1):
         want = F.multi_margin_loss(torch.tensor(y), torch.tensor(t), p=p, margin=0.5)
         assert run_loss(loss, y, t)[0] == pytest.approx(want.item() * y.shape[1], rel=K * U)
+
+
+@pytest.mark.parametrize("magnitude", [1e-200, 1.0, 1e200])
+def test_the_norms_of_cosine_neither_overflow_nor_vanish(magnitude: float) -> None:
+    y, t = np.array([[3.0, 4.0]]), np.array([[1.0, 0.0]])
+    value, y_bar = run_loss(losses.Cosine(epsilon=1e-300), y * magnitude, t / magnitude)
+    assert value == pytest.approx(1 - 3 / 5, rel=2 * K * U)
+    np.testing.assert_allclose(y_bar * magnitude, [[-16 / 125, 12 / 125]], rtol=2 * K * U)
 
 
 @pytest.mark.parametrize("loss", LOSS_INSTANCES, ids=loss_id)

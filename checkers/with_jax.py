@@ -18,7 +18,7 @@ it looks for accelerators, obey JAX_PLATFORMS=cpu and TF_CPP_MIN_LOG_LEVEL=3.)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from importlib import import_module
@@ -404,3 +404,27 @@ def estimate(case: Case) -> Estimate:
         loss, gradients = _gradients(case.architecture)(parameters, x, t)
         entries = {k: np.array(v) for part in gradients for k, v in part.items()}
         return Estimate("jax", float(loss), entries)
+
+
+def sgd_trajectory(cases: Sequence[Case], learning_rate: float) -> list[dict[str, Any]]:
+    """The parameters after each step of optax.sgd on JAX's gradients, float64.
+
+    It starts at the parameters of the first case; each case in turn gives a step's input
+    and target.  Unsupported where JAX has no CPU device.
+    """
+    import optax  # needed by training alone, and slow to import
+
+    trajectory = []
+    optimiser = optax.sgd(learning_rate)
+    with _float64_on_cpu():
+        parameters: Any = {
+            k: jnp.asarray(v, jnp.float64) for k, v in cases[0].parameters.items()
+        }
+        state = optimiser.init(parameters)
+        for case in cases:
+            x, t = np.asarray(case.input, np.float64), np.asarray(case.target)
+            _, (gradients, _) = _gradients(case.architecture)(parameters, x, t)
+            updates, state = optimiser.update(gradients, state, parameters)
+            parameters = optax.apply_updates(parameters, updates)
+            trajectory.append({k: np.array(v) for k, v in parameters.items()})
+    return trajectory

@@ -1,0 +1,405 @@
+"""Training, with every gradient verified and the whole way held against PyTorch and Optax.
+
+Forward, error, backward, update, over and over until the error falls no more, in three
+regimes: the full batch at once, mini-batches, one record at a time.
+
+**Each step** is a case: parameters as they are, records of this batch.  Its gradients are
+verified as any case's are (`checkers.verdict`).
+
+**The trajectory**, the parameters after every step, is compared with those of
+torch.optim.SGD on autograd's gradients and of optax.sgd on JAX's, started at the same
+parameters and fed the same batches, and never brought together again.  Two correct
+trajectories drift apart: with step map F, rounding e_k and distance d_k,
+
+    d_(k+1) = F'(theta_k) d_k + e_k
+
+so what rounding did at step k is carried along by all the steps after it.  How far that
+may go is measured, by Monte Carlo arithmetic as for a single gradient: K replicas of the
+reference are trained, each operation of forward, backward and update perturbed, and their
+rms distance from the plain trajectory is the deviation of a correct one.  Twice:
+
+    fresh       new noise at each step: errors that know nothing of each other
+    persistent  the same noise at each step: near a minimum the steps repeat themselves and
+                so may their rounding, whose sum then grows as 1 / (1 - |F'|)
+
+The greater counts, multiplied by Student's factor for a false alarm in a share ALPHA of
+runs and by sqrt(2), since both trajectories are rounded.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+import scipy.special
+
+from backproof.architectures.architecture import Architecture
+from backproof.architectures.cases import Case, draw_case, make_case, stream
+from backproof.architectures.checks import check_number
+from backproof.architectures.losses import CrossEntropy, SquaredError
+from backproof.architectures.operators import Dense, Tanh
+from backproof.checkers.comparison import ALPHA, Status
+from backproof.checkers.estimate import Unsupported
+from backproof.checkers.rounding import REPLICAS, UNIT, Noise, replicate
+from backproof.checkers.verdict import Subject, Verdict, reference_subject, verify, worst
+from backproof.datasets import CLASSES, DataSet
+from backproof.reference import network
+from backproof.reference.arrays import Array, Arrays
+from backproof.reference.optimisers import sgd
+from backproof.reference.optimisers.sgd import SGD
+
+Regime = Literal["full-batch", "mini-batch", "online"]
+REGIMES: tuple[Regime, ...] = get_args(Regime)
+
+MINI_BATCH = 12
+"""Divides the data sets' 48 records: one shape of batch, so JAX compiles once a regime."""
+
+HIDDEN = 5
+
+RATES: Mapping[tuple[str, Regime], float] = {
+    ("regression", "full-batch"): 0.3,
+    ("regression", "mini-batch"): 0.1,
+    ("regression", "online"): 0.02,
+    ("classification", "full-batch"): 1.0,
+    ("classification", "mini-batch"): 0.5,
+    ("classification", "online"): 0.1,
+}
+"""Learning rates, by trial: the fewer records a gradient is from, the shorter its step."""
+
+EPOCHS: Mapping[Regime, int] = {"full-batch": 150, "mini-batch": 40, "online": 12}
+"""At most so many passes over the data."""
+
+TOLERANCE = 1e-5
+"""Training has reached its end when an epoch lowers the loss by a smaller share than this."""
+
+DIVERGED = 2.0**20
+"""A loss this many times the first will not come back."""
+
+OPTIMISERS: Mapping[type[Any], Any] = {SGD: sgd}
+"""The module of each optimiser: `initial_state(optimiser, parameters)` and
+`step(optimiser, state, parameters, gradients)`.  The frameworks' trajectories know SGD."""
+
+
+# --- what is trained ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train and how.  ValueError for a number that makes no sense."""
+
+    data: DataSet
+    regime: Regime
+    optimiser: SGD
+    max_epochs: int
+    tolerance: float = TOLERANCE
+    seed: int = 0
+    verify_every: int = 1
+
+    def __post_init__(self) -> None:
+        check_number("max_epochs", self.max_epochs, int, {"minimum": 1})
+        check_number("verify_every", self.verify_every, int, {"minimum": 1})
+        check_number("tolerance", self.tolerance, float, {"minimum": 0})
+
+    @property
+    def batch(self) -> int:
+        """The records of one step."""
+        sizes = {"full-batch": len(self.data.input), "mini-batch": MINI_BATCH, "online": 1}
+        return sizes[self.regime]
+
+
+def plan(
+    data: DataSet,
+    regime: Regime,
+    *,
+    learning_rate: float | None = None,
+    max_epochs: int | None = None,
+    tolerance: float = TOLERANCE,
+    seed: int = 0,
+    verify_every: int = 1,
+) -> Plan:
+    """A plan with the regime's own learning rate and length where none are given."""
+    rate = RATES[data.name, regime] if learning_rate is None else learning_rate
+    epochs = EPOCHS[regime] if max_epochs is None else max_epochs
+    return Plan(data, regime, SGD(rate), epochs, tolerance, seed, verify_every)
+
+
+def network_for(data: DataSet, batch: int) -> Architecture:
+    """A line to fit by least squares; to classify, one hidden layer and cross-entropy.
+
+    Both losses are means over the batch, so that a learning rate means the same for all.
+    """
+    shape = (batch, data.input.shape[1])
+    if data.name == "regression":
+        return Architecture(shape, (Dense(1),), SquaredError("batch_mean"))
+    return Architecture(shape, (Dense(HIDDEN), Tanh(), Dense(CLASSES)), CrossEntropy())
+
+
+def batches(plan: Plan, epoch: int) -> Iterator[Array]:
+    """The numbers of the records of each step of an epoch, shuffled by the seed."""
+    count = len(plan.data.input)
+    order = np.arange(count)
+    if plan.batch < count:
+        order = stream(plan.seed, f"epoch/{epoch}").permutation(count)
+    yield from order.reshape(-1, plan.batch)
+
+
+def loss_over(data: DataSet, parameters: Mapping[str, Array]) -> float:
+    """The loss over the whole data set."""
+    architecture = network_for(data, len(data.input))
+    with np.errstate(all="ignore"):
+        return float(network.forward(architecture, parameters, data.input, data.target).loss)
+
+
+# --- training ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Step:
+    """One update: the case before it, the parameters after, the verdict where verified."""
+
+    number: int
+    epoch: int
+    case: Case
+    after: Arrays
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Our parameters against a framework's, where they differ most for their bound.
+
+    `distance` and `bound` are 2-norms of one tensor after step `step` (from 1).  `reason`
+    says why there is nothing to compare.
+    """
+
+    framework: str
+    status: Status
+    distance: float = 0.0
+    bound: float = 0.0
+    tensor: str = ""
+    step: int = 0
+    reason: str = ""
+
+
+Stopped = Literal["converged", "max epochs", "diverged"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run: the loss before it and after each epoch, its steps, how it ended."""
+
+    plan: Plan
+    losses: tuple[float, ...]
+    steps: tuple[Step, ...]
+    parameters: Arrays
+    stopped: Stopped
+    trajectories: tuple[Trajectory, ...] = ()
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Of the steps that were verified."""
+        return tuple(s.verdict for s in self.steps if s.verdict is not None)
+
+    @property
+    def counts(self) -> Mapping[Status, int]:
+        """How many steps have which verdict."""
+        return Counter(v.status for v in self.verdicts)
+
+    @property
+    def resolution(self) -> float | None:
+        """The smallest relative error that every verified step would have shown."""
+        found = [v.resolution for v in self.verdicts if v.resolution is not None]
+        return max(found, default=None)
+
+    @property
+    def status(self) -> Status:
+        """The worst of the steps' verdicts and of the trajectories'."""
+        drifts = [t.status for t in self.trajectories if t.status != "UNSUPPORTED"]
+        return worst([*(v.status for v in self.verdicts), *drifts])
+
+
+def train(
+    plan: Plan,
+    subject: Subject = reference_subject,
+    watch: Callable[[Step], None] = lambda step: None,
+) -> Run:
+    """Train on the subject's gradients until the error is minimal, verifying as planned.
+
+    `watch` is told of every step as it is done.
+    """
+    data, rule = plan.data, OPTIMISERS[type(plan.optimiser)]
+    architecture = network_for(data, plan.batch)
+    parameters: Arrays = dict(draw_case(architecture, plan.seed).parameters)
+    state = rule.initial_state(plan.optimiser, parameters)
+    losses, steps = [loss_over(data, parameters)], []
+    stopped: Stopped = "max epochs"
+    for epoch in range(1, plan.max_epochs + 1):
+        for records in batches(plan, epoch):
+            x, t = data.input[records], data.target[records]
+            number = len(steps) + 1
+            case = make_case(architecture, parameters, x, t, seed=plan.seed + number)
+            _, gradients = subject(case)
+            verify_it = (number - 1) % plan.verify_every == 0
+            verdict = verify(case, subject) if verify_it else None
+            with np.errstate(all="ignore"):
+                parameters, state = rule.step(plan.optimiser, state, case.parameters, gradients)
+            steps.append(Step(number, epoch, case, parameters, verdict))
+            watch(steps[-1])
+            if not all(np.isfinite(value).all() for value in parameters.values()):
+                break
+        losses.append(loss_over(data, parameters))
+        if not losses[-1] < DIVERGED * losses[0]:
+            stopped = "diverged"
+            break
+        if losses[-2] - losses[-1] <= plan.tolerance * losses[-2]:
+            stopped = "converged"
+            break
+    run = Run(plan, tuple(losses), tuple(steps), parameters, stopped)
+    return replace(run, trajectories=compare_trajectories(run))
+
+
+def accuracy(data: DataSet, parameters: Mapping[str, Array]) -> float:
+    """The share of records whose class has the greatest output."""
+    architecture = network_for(data, len(data.input))
+    trace = network.forward(architecture, parameters, data.input, data.target)
+    return float(np.mean(trace.edges[-1].argmax(axis=-1) == data.target))
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The least-squares solution: its parameters, its loss, the distance of others to it."""
+
+    parameters: Arrays
+    loss: float
+
+    def distance(self, parameters: Mapping[str, Array]) -> float:
+        """The 2-norm of the difference, over all parameters."""
+        squares = (np.sum((parameters[k] - v) ** 2) for k, v in self.parameters.items())
+        return float(np.sqrt(sum(squares)))
+
+
+def least_squares(data: DataSet) -> Optimum:
+    """The minimum that training should reach, in closed form: min |[x 1] w - y|."""
+    columns = np.column_stack([data.input, np.ones(len(data.input))])
+    w = np.linalg.lstsq(columns, data.target)[0][:, 0]
+    parameters = {"layers.0.weight": w[None, :-1], "layers.0.bias": w[-1:]}
+    return Optimum(parameters, loss_over(data, parameters))
+
+
+# --- trajectories ------------------------------------------------------------------------
+
+
+def compare_trajectories(run: Run) -> tuple[Trajectory, ...]:
+    """Hold the run's parameters after every step against PyTorch's and Optax's."""
+    cases = [step.case for step in run.steps]
+    ours = [step.after for step in run.steps]
+    bounds = drift_bounds(cases, ours, run.plan.optimiser, run.plan.seed)
+    compared = []
+    for framework, follow in FRAMEWORKS.items():
+        try:
+            theirs = follow(cases, run.plan.optimiser.learning_rate)
+        except Unsupported as reason:
+            compared.append(Trajectory(framework, "UNSUPPORTED", reason=str(reason)))
+        else:
+            compared.append(farthest(framework, ours, theirs, bounds))
+    return tuple(compared)
+
+
+def _torch(cases: Sequence[Case], learning_rate: float) -> list[Arrays]:
+    from backproof.checkers import with_torch
+
+    return with_torch.sgd_trajectory(cases, learning_rate)
+
+
+def _optax(cases: Sequence[Case], learning_rate: float) -> list[Arrays]:
+    from backproof.checkers import with_jax
+
+    return with_jax.sgd_trajectory(cases, learning_rate)
+
+
+FRAMEWORKS: Mapping[str, Callable[[Sequence[Case], float], list[Arrays]]] = {
+    "torch.optim.SGD": _torch,
+    "optax.sgd": _optax,
+}
+
+
+def farthest(
+    framework: str,
+    ours: Sequence[Arrays],
+    theirs: Sequence[Arrays],
+    bounds: Sequence[Mapping[str, float]],
+) -> Trajectory:
+    """The step and the tensor whose distance is greatest for its bound.
+
+    FAIL where that exceeds 1; INCONCLUSIVE where a bound is not finite.
+    """
+    ratio, found = -1.0, Trajectory(framework, "INCONCLUSIVE", reason="there is no step")
+    for number, (a, b, bound) in enumerate(zip(ours, theirs, bounds, strict=True), 1):
+        for name, limit in bound.items():
+            if not np.isfinite(limit):
+                reason = f"the parameters leave the range of float64 at step {number}"
+                return Trajectory(framework, "INCONCLUSIVE", reason=reason)
+            distance = float(np.linalg.norm(a[name] - b[name]))
+            status: Status = "PASS" if distance <= limit else "FAIL"
+            if not distance <= ratio * limit:
+                ratio = distance / limit
+                found = Trajectory(framework, status, distance, limit, name, number)
+    return found
+
+
+def drift_bounds(
+    cases: Sequence[Case], ours: Sequence[Arrays], optimiser: SGD, seed: int
+) -> list[dict[str, float]]:
+    """How far two correct trajectories may be apart after each step, by tensor, 2-norm."""
+    fresh = drift(cases, ours, optimiser, seed, persistent=False)
+    persistent = drift(cases, ours, optimiser, seed, persistent=True)
+    comparisons = len(FRAMEWORKS) * sum(len(after) for after in ours)
+    student = float(scipy.special.stdtrit(REPLICAS, 1 - ALPHA / comparisons / 2))
+    return [
+        {name: 2**0.5 * student * max(a[name], b[name]) for name in a}
+        for a, b in zip(fresh, persistent, strict=True)
+    ]
+
+
+def drift(
+    cases: Sequence[Case],
+    ours: Sequence[Arrays],
+    optimiser: SGD,
+    seed: int,
+    *,
+    persistent: bool,
+) -> list[dict[str, float]]:
+    """The rms distance of perturbed trajectories from ours after each step, by tensor."""
+    rule = OPTIMISERS[type(optimiser)]
+    noise = Noise(stream(seed, "drift"), "float64", REPLICAS)
+    parameters: Any = {k: replicate(v, noise) for k, v in cases[0].parameters.items()}
+    state = rule.initial_state(optimiser, parameters)
+    deviations = []
+    for case, after in zip(cases, ours, strict=True):
+        if persistent:
+            noise.rng = stream(seed, "persistent drift")
+        with np.errstate(all="ignore"):
+            parameters, state = _perturbed_step(case, parameters, state, optimiser, noise)
+        scale = UNIT["float64"] / noise.unit
+        apart = {k: np.asarray(value) - after[k] for k, value in parameters.items()}
+        deviations.append(
+            {k: scale * float(np.linalg.norm(d)) / REPLICAS**0.5 for k, d in apart.items()}
+        )
+    return deviations
+
+
+def _perturbed_step(
+    case: Case, parameters: Any, state: Any, optimiser: SGD, noise: Noise
+) -> tuple[Any, Any]:
+    """One step of all replicas, on the pieces of piecewise functions that ours is on."""
+    a, target = case.architecture, case.target
+    x = replicate(case.input, noise)
+    t = target if target.dtype == np.int64 else replicate(target, noise)
+    pieces = network.forward(a, case.parameters, case.input, target).branches
+    trace = network.forward(a, parameters, x, t, branches=pieces)
+    one = replicate(np.ones((1, 1)), noise)
+    gradients = network.backward(a, parameters, trace, value_bar=one)
+    return OPTIMISERS[type(optimiser)].step(optimiser, state, parameters, gradients)

@@ -19,8 +19,8 @@ from .exit_codes import ExitCode, headline, outcome
 from .summary import Controls, Counts, Failure, Row, Summary
 from .text import count, cut, duration, number, printable, resolution
 
-WIDE = 76
-"""Columns from which the tables show everything."""
+WIDE, MEDIUM = 100, 76
+"""Columns from which headings are in full, and from which medians are shown."""
 
 PAGES = 10
 """Failures shown in full; the other reports show more."""
@@ -43,7 +43,9 @@ def render(summary: Summary, console: Console, folder: str | Path | None = None)
     _print(console, (_run_line(summary), ""))
     for title, rows in (("operator", summary.operators), ("checker", summary.by_checker)):
         if rows:
+            console.print()
             console.print(_table(title, rows, console))
+    console.print()
     _print(console, (_LEGEND, "dim"))
     _undecided(summary, console)
     _controls(summary.controls, console)
@@ -59,8 +61,8 @@ def render(summary: Summary, console: Console, folder: str | Path | None = None)
 
 
 _LEGEND = (
-    "resolution: the smallest relative error that would have been caught, at worst; "
-    "error/bound: the greatest, above 1 is a disagreement"
+    "resolution: the smallest relative error that would have been caught, at worst\n"
+    "ratio: the greatest error over its bound; above 1 is a disagreement"
 )
 
 
@@ -90,17 +92,17 @@ def _run_line(summary: Summary) -> str:
 
 def _table(title: str, rows: Sequence[Row], console: Console) -> Table:
     """Numbers keep their columns at any width; the name has what is left, cut short."""
-    wide = console.width >= WIDE
+    wide, medium = console.width >= WIDE, console.width >= MEDIUM
     heads = ["PASS", "FAIL", "INCONCLUSIVE" if wide else "INC.", "other"]
-    heads += ["error/bound", "median", "resolution"] if wide else ["ratio", "resol."]
-    cells = [list(_cells(row, wide)) for row in rows]
+    heads += ["ratio", *(["median"] if medium else []), "resolution"]
+    cells = [list(_cells(row, medium)) for row in rows]
     widths = [
         max(len(head), *map(len, column))
         for head, column in zip(heads, zip(*cells, strict=True), strict=True)
     ]
     names = [_text(console, (printable(row.name), "")) for row in rows]
-    left = max(console.width - sum(widths) - 2 * len(heads) - 4, len(title))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    left = max(console.width - sum(widths) - 2 * len(heads) - 1, len(title))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column(title, no_wrap=True, overflow="ellipsis", max_width=left)
     for head, width in zip(heads, widths, strict=True):
         table.add_column(head, justify="right", no_wrap=True, min_width=width)
@@ -109,10 +111,10 @@ def _table(title: str, rows: Sequence[Row], console: Console) -> Table:
     return table
 
 
-def _cells(row: Row, wide: bool) -> Iterator[Text]:
+def _cells(row: Row, medium: bool) -> Iterator[Text]:
     yield from _count_cells(row.cases)
     yield Text(number(row.ratio))
-    if wide:
+    if medium:
         yield Text(resolution(row.resolution.median))
     yield Text(resolution(row.resolution.worst))
 

@@ -39,12 +39,12 @@ def cut(text: str, length: int) -> str:
 
 
 def number(x: float | None) -> str:
-    """Two digits, such as `1.2e-15`; `-` where there is none."""
+    """Two digits, such as `1.2e-15`, or three near 1, where it matters; `-` for none."""
     if x is None:
         return "-"
     if not math.isfinite(x) or x == 0:
         return f"{x:.0f}"
-    return f"{x:.1e}" if not 0.01 <= abs(x) < 1000 else f"{x:.2g}" if abs(x) < 100 else f"{x:.0f}"
+    return f"{x:.3g}" if 0.0095 <= abs(x) < 999.5 else f"{x:.1e}"
 
 
 def resolution(x: float | None) -> str:

@@ -1,0 +1,140 @@
+"""junit.xml: a test suite for each lane and dtype, a test case for each case.
+
+FAIL is a failure; ERROR and TIMEOUT are errors; INCONCLUSIVE and UNSUPPORTED are skipped,
+with the reason.  The suite `backproof.controls` holds the negative controls, of which a
+missed one is a failure.  Follows Ant's schema, which the looser ones of Jenkins and GitLab
+include.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from xml.etree import ElementTree
+
+from ..checkers.verdict import Verdict
+from .events import AnyEvent, CaseFinished, ControlFinished, FailureSaved, RunStarted
+from .terminal import against
+from .text import printable
+
+ELEMENT = {
+    "FAIL": "failure",
+    "ERROR": "error",
+    "TIMEOUT": "error",
+    "INCONCLUSIVE": "skipped",
+    "UNSUPPORTED": "skipped",
+}
+"""What a case that did not pass becomes."""
+
+
+def dumps(events: Iterable[AnyEvent]) -> bytes:
+    """The report as XML in UTF-8; the same events give the same bytes."""
+    events = tuple(events)
+    start = next((e for e in events if isinstance(e, RunStarted)), None)
+    saved = {e.id: e for e in events if isinstance(e, FailureSaved)}
+    suites: dict[str, list[ElementTree.Element]] = {}
+    cases = [e for e in events if isinstance(e, CaseFinished)]
+    for case in sorted(cases, key=lambda e: (e.lane, e.dtype, e.index, e.id)):
+        name = f"backproof.{case.lane}.{case.dtype}"
+        suites.setdefault(name, []).append(_case(case, name, saved.get(case.id)))
+    controls = [e for e in events if isinstance(e, ControlFinished)]
+    for control in sorted(controls, key=lambda e: (e.index, e.id)):
+        suites.setdefault("backproof.controls", []).append(_control(control))
+    root = ElementTree.Element("testsuites")
+    for i, (name, tests) in enumerate(suites.items()):
+        root.append(_suite(i, name, tests, start))
+    ElementTree.indent(root)
+    xml: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return xml + b"\n"
+
+
+def _suite(
+    number: int, name: str, tests: Sequence[ElementTree.Element], start: RunStarted | None
+) -> ElementTree.Element:
+    began = datetime.fromtimestamp(start.at if start else 0, UTC)
+    suite = _element(
+        "testsuite",
+        name=name,
+        package="backproof",
+        id=str(number),
+        timestamp=f"{began:%Y-%m-%dT%H:%M:%S}",
+        hostname="localhost",
+        tests=str(len(tests)),
+        failures=str(sum(t.find("failure") is not None for t in tests)),
+        errors=str(sum(t.find("error") is not None for t in tests)),
+        skipped=str(sum(t.find("skipped") is not None for t in tests)),
+        time=_seconds(sum(float(t.get("time", 0)) for t in tests)),
+    )
+    properties = _element("properties")
+    for key, value in _properties(start):
+        properties.append(_element("property", name=key, value=value))
+    suite.append(properties)
+    suite.extend(tests)
+    suite.extend([_element("system-out"), _element("system-err")])
+    return suite
+
+
+def _properties(start: RunStarted | None) -> Iterator[tuple[str, str]]:
+    if start:
+        yield "subject", start.subject
+        yield "seed", str(start.seed)
+        yield "command", start.command
+        yield from ((f"version.{name}", start.versions[name]) for name in sorted(start.versions))
+
+
+def _case(case: CaseFinished, suite: str, saved: FailureSaved | None) -> ElementTree.Element:
+    name = f"{case.id} {case.architecture}"
+    test = _element("testcase", name=name, classname=suite, time=_seconds(case.seconds))
+    verdict = case.verdict
+    if verdict.status != "PASS":
+        outcome = _element(ELEMENT[verdict.status], message=_message(verdict), type=verdict.status)
+        outcome.text = printable("\n".join(_body(case, saved)), lines=True)
+        test.append(outcome)
+    return test
+
+
+def _message(verdict: Verdict) -> str:
+    where = " ".join(word for word in (verdict.operator, verdict.tensor) if word)
+    return ": ".join(word for word in (where, verdict.reason or verdict.status) if word)
+
+
+def _body(case: CaseFinished, saved: FailureSaved | None) -> Iterator[str]:
+    yield f"network: {case.architecture}"
+    yield f"values: {case.lane} {case.dtype} seed {case.seed}"
+    if case.verdict.reason:
+        yield f"because: {case.verdict.reason}"
+    for c in case.verdict.comparisons:
+        words = against(c) if c.status == "FAIL" else c.reason
+        yield f"{c.status}: {c.checker} on {c.tensor}: {words}"
+    if case.verdict.convention:
+        yield f"at ties: {case.verdict.convention}"
+    if saved:
+        yield f"minimal: {saved.minimal}"
+        yield f"script: {saved.script}"
+        yield f"replay: {saved.replay}"
+
+
+def _control(control: ControlFinished) -> ElementTree.Element:
+    test = _element(
+        "testcase",
+        name=f"{control.id} {control.fault} at {control.site}",
+        classname="backproof.controls",
+        time=_seconds(control.seconds),
+    )
+    if not control.caught:
+        verdict = control.verdict
+        got = f"{verdict.status} on {verdict.operator}" if verdict.operator else verdict.status
+        message = f"{control.fault} went unnoticed: expected FAIL on {control.expected}, got {got}"
+        failure = _element("failure", message=message, type="MISSED")
+        failure.text = printable(f"planted: {control.summary}\n{verdict.reason}", lines=True)
+        test.append(failure)
+    return test
+
+
+def _element(tag: str, **attributes: str) -> ElementTree.Element:
+    return ElementTree.Element(tag, {k: printable(v) for k, v in attributes.items()})
+
+
+def _seconds(seconds: float) -> str:
+    """Ant's schema wants a plain decimal, and microseconds are enough."""
+    return f"{seconds:.6f}"

@@ -161,7 +161,10 @@ def decode(lines: Iterable[bytes], source: str = "events") -> Iterator[AnyEvent]
 
 def _format(line: bytes) -> int:
     """The format that a line claims, which must be readable of every format to come."""
-    claims = msgspec.json.decode(line)
+    try:
+        claims = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return VERSION
     claimed = claims.get("format") if isinstance(claims, dict) else None
     return claimed if isinstance(claimed, int) else VERSION
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from . import json_report
+from . import html, json_report, junit
 from .events import AnyEvent, encode
 
 REPORTS: Mapping[str, Callable[[Iterable[AnyEvent]], bytes]] = {
     "report.json": json_report.dumps,
+    "junit.xml": junit.dumps,
+    "report.html": html.dumps,
 }
 """Each file's name, and how it is made from the events."""
 

@@ -412,14 +412,12 @@ def sgd_trajectory(cases: Sequence[Case], learning_rate: float) -> list[dict[str
     It starts at the parameters of the first case; each case in turn gives a step's input
     and target.  Unsupported where JAX has no CPU device.
     """
-    import optax  # needed by training alone, and slow to import
-
+    optax: Any = import_module("optax")  # needed by training alone, and slow to import
     trajectory = []
     optimiser = optax.sgd(learning_rate)
     with _float64_on_cpu():
-        parameters: Any = {
-            k: jnp.asarray(v, jnp.float64) for k, v in cases[0].parameters.items()
-        }
+        first = cases[0].parameters
+        parameters: Any = {k: jnp.asarray(v, jnp.float64) for k, v in first.items()}
         state = optimiser.init(parameters)
         for case in cases:
             x, t = np.asarray(case.input, np.float64), np.asarray(case.target)

@@ -75,9 +75,6 @@ EPOCHS: Mapping[Regime, int] = {"full-batch": 150, "mini-batch": 40, "online": 1
 TOLERANCE = 1e-5
 """Training has reached its end when an epoch lowers the loss by a smaller share than this."""
 
-DIVERGED = 2.0**20
-"""A loss this many times the first will not come back."""
-
 OPTIMISERS: Mapping[type[Any], Any] = {SGD: sgd}
 """The module of each optimiser: `initial_state(optimiser, parameters)` and
 `step(optimiser, state, parameters, gradients)`.  The frameworks' trajectories know SGD."""
@@ -234,7 +231,8 @@ def train(
     architecture = network_for(data, plan.batch)
     parameters: Arrays = dict(draw_case(architecture, plan.seed).parameters)
     state = rule.initial_state(plan.optimiser, parameters)
-    losses, steps = [loss_over(data, parameters)], []
+    losses: list[float] = [loss_over(data, parameters)]
+    steps: list[Step] = []
     stopped: Stopped = "max epochs"
     for epoch in range(1, plan.max_epochs + 1):
         for records in batches(plan, epoch):
@@ -251,7 +249,7 @@ def train(
             if not all(np.isfinite(value).all() for value in parameters.values()):
                 break
         losses.append(loss_over(data, parameters))
-        if not losses[-1] < DIVERGED * losses[0]:
+        if not losses[-1] <= losses[0]:
             stopped = "diverged"
             break
         if losses[-2] - losses[-1] <= plan.tolerance * losses[-2]:
@@ -264,7 +262,8 @@ def train(
 def accuracy(data: DataSet, parameters: Mapping[str, Array]) -> float:
     """The share of records whose class has the greatest output."""
     architecture = network_for(data, len(data.input))
-    trace = network.forward(architecture, parameters, data.input, data.target)
+    with np.errstate(all="ignore"):
+        trace = network.forward(architecture, parameters, data.input, data.target)
     return float(np.mean(trace.edges[-1].argmax(axis=-1) == data.target))
 
 
@@ -277,8 +276,9 @@ class Optimum:
 
     def distance(self, parameters: Mapping[str, Array]) -> float:
         """The 2-norm of the difference, over all parameters."""
-        squares = (np.sum((parameters[k] - v) ** 2) for k, v in self.parameters.items())
-        return float(np.sqrt(sum(squares)))
+        with np.errstate(all="ignore"):
+            squares = [np.sum((parameters[k] - v) ** 2) for k, v in self.parameters.items()]
+            return float(np.sqrt(sum(squares)))
 
 
 def least_squares(data: DataSet) -> Optimum:
@@ -381,13 +381,11 @@ def drift(
     for case, after in zip(cases, ours, strict=True):
         if persistent:
             noise.rng = stream(seed, "persistent drift")
+        scale = UNIT["float64"] / noise.unit / REPLICAS**0.5
         with np.errstate(all="ignore"):
             parameters, state = _perturbed_step(case, parameters, state, optimiser, noise)
-        scale = UNIT["float64"] / noise.unit
-        apart = {k: np.asarray(value) - after[k] for k, value in parameters.items()}
-        deviations.append(
-            {k: scale * float(np.linalg.norm(d)) / REPLICAS**0.5 for k, d in apart.items()}
-        )
+            apart = {k: np.asarray(value) - after[k] for k, value in parameters.items()}
+            deviations.append({k: scale * float(np.linalg.norm(d)) for k, d in apart.items()})
     return deviations
 
 
@@ -402,4 +400,7 @@ def _perturbed_step(
     trace = network.forward(a, parameters, x, t, branches=pieces)
     one = replicate(np.ones((1, 1)), noise)
     gradients = network.backward(a, parameters, trace, value_bar=one)
-    return OPTIMISERS[type(optimiser)].step(optimiser, state, parameters, gradients)
+    after: tuple[Any, Any] = OPTIMISERS[type(optimiser)].step(
+        optimiser, state, parameters, gradients
+    )
+    return after

@@ -101,7 +101,7 @@ def textbook_case(architecture: Architecture) -> Case:
 
     ValueError for an architecture of other sizes.
     """
-    values = {
+    values: dict[str, Any] = {
         "layers.0.weight": [[0.2, -0.5], [0.6, 0.5], [-0.4, 0.5]],
         "layers.0.bias": [0.1, -0.3, 0.5],
         "layers.2.weight": [[0.4, 0.2, -0.5]],
@@ -234,7 +234,7 @@ class Example:
         return self.case.architecture
 
     @cached_property
-    def arrows(self) -> tuple[tuple[tuple[tuple[int, ...], ...], ...], ...]:
+    def arrows(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
         """For each layer and each unit in, the units out that are computed from it.
 
         An elementwise activation has one, a dense layer all.  A derivative that happens

@@ -180,7 +180,7 @@ def explain(
         after = book.descend(case, gradients, learning_rate)
     except ValueError:
         raise UsageProblem(f"--learning-rate {learning_rate:g} steps out of float64.") from None
-    checked = verdict.verify(case, lambda _: (example.trace.loss, gradients), exhaustive=True)
+    checked = verdict.verify(case, lambda _: (example.trace.loss, gradients))
 
     out = Writer(Console(highlight=False, soft_wrap=True))
     write_network(out, case)
@@ -279,7 +279,7 @@ def write_network(out: Writer, case: Case) -> None:
     for n in range(a.batch):
         of = f" (example {n + 1})" if a.batch > 1 else ""
         out.say(f"a1{of} = {_row(case.input[n])}", 4, 4)
-        out.say(f"t{of} = {_row(np.atleast_1d(case.target[n]))}", 4, 4)
+        out.say(f"t{of} = {_target(case, n)}", 4, 4)
     for name, value in case.parameters.items():
         rows = value if value.ndim == 2 else value[None]
         letter = name.split(".")[2][0]
@@ -295,6 +295,13 @@ def loss_formula(architecture: Architecture) -> str:
     if loss == msgspec.convert({"loss": "squared_error"}, AnyLoss):
         return f"sum of ({y} - t)^2 / 2"
     return f"{loss.name}({y}, t)"
+
+
+def _target(case: Case, n: int) -> str:
+    if target_kind(case.architecture.loss) == "indices":
+        output = book.node(len(case.architecture.layers), int(case.target[n]))
+        return f"class {case.target[n]} (counted from 0), whose output is {output}"
+    return _row(case.target[n])
 
 
 def _row(values: Array) -> str:
@@ -367,29 +374,28 @@ def write_derivatives(out: Writer, case: Case, derivatives: Sequence[book.Deriva
     found, skipped = verdict.estimates(case, verdict.CHECKERS, exhaustive=True)
     for checker in skipped:
         out.say(f"{TITLES[checker.checker]} cannot say: {checker.reason}")
-    measured = rounding.measure(case, seed=case.seed)
+    measured = rounding.measure(case, replicas=rounding.SECOND_LOOK, seed=case.seed, normwise=True)
     every = book.parameters(case.architecture)
     tensors = sorted(every.values(), key=lambda p: -p.layer)  # stable: weights, then biases
     for tensor in dict.fromkeys(p.tensor for p in tensors):
         group = [d for d in derivatives if d.parameter.tensor == tensor]
         for d in group:
-            write_derivative(out, d)
+            write_derivative(out, d, case.architecture.batch)
             write_opinions(out, book.opinions(d, found, measured))
         whole = len(group) == sum(p.tensor == tensor for p in every.values())
         if group and group[0].parameter.own == "bias" and whole and len(group) > 1:
             write_shared_bias(out, group)
 
 
-def write_derivative(out: Writer, d: book.Derivative) -> None:
+def write_derivative(out: Writer, d: book.Derivative, batch: int) -> None:
     name = d.parameter.name
     out.title(f"{name}, {d.parameter.description}")
     if d.count == 1:
         out.equations(f"dC/d{name}", path_lines(d.paths[0]), 2)
         return
     out.equations(f"dC/d{name}", [f"sum of the products of {d.count:,} paths"], 2)
-    several = len({path.example for path in d.paths}) > 1 or d.count > len(d.paths)
     for i, path in enumerate(d.paths):
-        of = f", in example {path.example + 1}" if several else ""
+        of = f", in example {path.example + 1}" if batch > 1 else ""
         out.say(f"path {i + 1}{of}", 4)
         out.equations("", path_lines(path), 4)
     left = d.count - len(d.paths)
@@ -438,10 +444,10 @@ def write_agreement(
         abs(d.value - float(backward[d.parameter.tensor][d.parameter.index])) for d in derivatives
     )
     count = len(derivatives)
-    noun = "derivative" if count == 1 else "derivatives"
+    same = "derivative" if count == 1 else f"{count:,} derivatives"
     out.say(
         f"Backpropagation does not walk the paths: one pass from C backwards takes out what they "
-        f"share. That pass finds the same {count:,} {noun}; the greatest difference is "
+        f"share. That pass finds the same {same}; the greatest difference is "
         f"{small(worst)}."
     )
     out.console.print()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from backproof import datasets, training
+from backproof.checkers.verdict import worst
 from backproof.errors import Command, UsageProblem, usage_problems
 
 STATUS_CODES = {"PASS": 0, "FAIL": 1, "ERROR": 3}
@@ -102,10 +105,8 @@ def train(
             for name in names
             for r in regimes
         ]
-    try:
+    with writing_to(output):
         output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageProblem(f"--output {output}: {error.strerror}.") from None
 
     console = Console(highlight=False, soft_wrap=True)
     runs = []
@@ -116,7 +117,8 @@ def train(
         if not quiet:
             write_run(console, runs[-1])
     picture = output / PICTURE
-    draw_losses(runs, picture)
+    with writing_to(output):
+        draw_losses(runs, picture)
     write_outcome(console, runs, picture)
     ctx.exit(exit_code(runs))
 
@@ -130,6 +132,15 @@ def _choose(text: str, everything: str, known: Sequence[Any], option: str) -> Se
     return [text]
 
 
+@contextlib.contextmanager
+def writing_to(output: Path) -> Iterator[None]:
+    """Say in one sentence why a folder cannot be written to."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageProblem(f"--output {output}: {error.strerror}.") from None
+
+
 def watched(plan: training.Plan, quiet: bool) -> training.Run:
     """Train, with a bar on stderr where somebody looks."""
     err = Console(stderr=True)
@@ -140,7 +151,7 @@ def watched(plan: training.Plan, quiet: bool) -> training.Run:
 
 def exit_code(runs: Sequence[training.Run]) -> int:
     """1 where anything is wrong, else 3 for an error of ours, 5 for what proves nothing, 0."""
-    status = training.worst([run.status for run in runs])
+    status = worst([run.status for run in runs])
     return STATUS_CODES.get(status, INCONCLUSIVE)
 
 
@@ -214,9 +225,10 @@ def chart(values: Sequence[float], columns: int, rows: int, unicode: bool) -> li
 
     `values` are positive.  Where there are more than `columns`, some are left out.
     """
+    values = [v if v < math.inf else math.inf for v in values]  # NaN stands with infinity
     blocks = " ▁▂▃▄▅▆▇█" if unicode else " .:|"
     parts = len(blocks) - 1
-    logs = [math.log(max(v, 5e-324)) if v < math.inf else math.log(1e308) for v in values]
+    logs = [math.log(min(max(v, sys.float_info.min), sys.float_info.max)) for v in values]
     low, high = min(logs), max(logs)
     step = max(1.0, (len(logs) - 1) / (columns - 1))
     picked = [logs[round(i * step)] for i in range(int((len(logs) - 1) / step + 1e-9) + 1)]
@@ -227,8 +239,8 @@ def chart(values: Sequence[float], columns: int, rows: int, unicode: bool) -> li
         bars = "".join(blocks[min(max(h - row * parts, 0), parts)] for h in heights)
         value = {rows - 1: max(values), 0: min(values)}.get(row)
         label = "" if value is None else f"{value:.3g}"
-        lines.append(f"{label:>8} {'│' if unicode else '|'}{bars}".rstrip())
-    lines.append(f"{'':>8}  epochs 0 to {len(values) - 1}, log scale")
+        lines.append(f"{label:>9} {'│' if unicode else '|'}{bars}".rstrip())
+    lines.append(f"{'':>9}  epochs 0 to {len(values) - 1}, log scale")
     return lines
 
 
@@ -240,13 +252,13 @@ def facts(run: training.Run) -> list[tuple[str, str]]:
     settled = (
         "the last epoch did not lower the loss; steps of constant length on parts of the data "
         "come to hover around the minimum"
-        if share <= 0 and plan.regime != "full-batch"
+        if share < 0 and plan.regime != "full-batch"
         else f"the last epoch lowered the loss by a share below {plan.tolerance:g}"
     )
     ends = {
         "converged": settled,
         "max epochs": f"the limit; the last epoch still lowered the loss by {share:.2g} of itself",
-        "diverged": "the loss grew without end, so the learning rate is too large",
+        "diverged": "the loss is greater than before, so the learning rate is too large",
     }
     said = [(f"Stopped after {passes}: {ends[run.stopped]}.", "")]
     if plan.data.name == "regression":
@@ -257,7 +269,7 @@ def facts(run: training.Run) -> list[tuple[str, str]]:
         ))  # fmt: skip
     else:
         right = training.accuracy(plan.data, run.parameters)
-        said.append((f"Records classified rightly: {right:.1%}.", ""))
+        said.append((f"Records classified correctly: {right:.1%}.", ""))
     said += gradient_facts(run)
     for t in run.trajectories:
         style = _style(t.status)
@@ -277,7 +289,7 @@ def gradient_facts(run: training.Run) -> list[tuple[str, str]]:
     resolution = f"{run.resolution:.0e}" if run.resolution else "the last bit"
     text = f"Gradients: {passed} of {asked} steps verified"
     if asked < len(run.steps):
-        text += f" (every {run.plan.verify_every}th of {len(run.steps)})"
+        text += f" (one in {run.plan.verify_every} of {len(run.steps)})"
     if passed:
         text += f"; a relative error of {resolution} would have shown"
     said = [(f"{text}.", _style("PASS" if passed == asked else "FAIL"))]

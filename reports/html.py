@@ -85,6 +85,7 @@ def _template() -> jinja2.Template:
         "note": lambda words: text.cut(str(words), MOST_NOTE),
         "long": lambda words: text.cut(str(words), MOST_TEXT),
         "as_json": _as_json,
+        "option": _option,
     }
     return environment.from_string(source)
 
@@ -94,6 +95,11 @@ def _finalise(value: Any) -> Any:
     if isinstance(value, str) and not isinstance(value, Markup):
         return text.printable(value, lines=True)
     return value
+
+
+def _option(value: Any) -> str:
+    """An option's value as it is given on a command line."""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _as_json(architecture: Architecture) -> str:

@@ -6,6 +6,7 @@ import html.parser
 import itertools
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,8 +16,9 @@ import streams
 from backproof.checkers.comparison import Comparison
 from backproof.checkers.verdict import CheckerVerdict, Verdict
 from backproof.reports import html as html_report
-from backproof.reports import json_report, junit, write
-from backproof.reports.histogram import APART, HEIGHT, WIDTH, histogram
+from backproof.reports import json_report, junit
+from backproof.reports.events import AnyEvent, plain
+from backproof.reports.histogram import APART, HEIGHT, WIDTH, Histogram, histogram
 from backproof.reports.summary import summarise
 from backproof.reports.write import write_all
 
@@ -27,22 +29,23 @@ RUNS = (
 every_run = pytest.mark.parametrize("name", RUNS)
 
 
-def run(name):
-    return getattr(streams, name)()
+def run(name: str) -> list[AnyEvent]:
+    events: list[AnyEvent] = getattr(streams, name)()
+    return events
 
 
 # --- JSON -------------------------------------------------------------------------------
 
 
 @every_run
-def test_report_json_follows_its_schema(name):
+def test_report_json_follows_its_schema(name: str) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     schema = json_report.schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.Draft202012Validator(schema).validate(json.loads(json_report.dumps(run(name))))
 
 
-def test_an_infinite_ratio_is_in_the_schema_as_a_word():
+def test_an_infinite_ratio_is_in_the_schema_as_a_word() -> None:
     schema = json_report.schema()
     assert {"enum": ["inf", "-inf", "nan"]} in schema["$defs"]["Comparison"]["properties"]["error"][
         "anyOf"
@@ -51,11 +54,9 @@ def test_an_infinite_ratio_is_in_the_schema_as_a_word():
 
 
 @every_run
-def test_report_json_is_read_back_as_the_summary(name):
+def test_report_json_is_read_back_as_the_summary(name: str) -> None:
     report = json_report.dumps(run(name))
-    again = msgspec.json.format(
-        msgspec.json.encode(json_report.plain(json_report.loads(report))), indent=2
-    )
+    again = msgspec.json.format(msgspec.json.encode(plain(json_report.loads(report))), indent=2)
     assert again + b"\n" == report
     if name != "hostile":
         assert json_report.loads(report) == summarise(run(name))
@@ -64,19 +65,19 @@ def test_report_json_is_read_back_as_the_summary(name):
 # --- JUnit ------------------------------------------------------------------------------
 
 
-def suites(events):
+def suites(events: Iterable[AnyEvent]) -> dict[str, ElementTree.Element]:
     root = ElementTree.fromstring(junit.dumps(events))
-    return {suite.get("name"): suite for suite in root}
+    return {suite.get("name", ""): suite for suite in root}
 
 
 @every_run
-def test_junit_xml_follows_the_common_schema(name):
+def test_junit_xml_follows_the_common_schema(name: str) -> None:
     etree = pytest.importorskip("lxml.etree")
     schema = etree.XMLSchema(etree.parse(Path(__file__).parent / "data" / "junit.xsd"))
     schema.assertValid(etree.fromstring(junit.dumps(run(name))))
 
 
-def test_there_is_a_suite_for_each_lane_and_dtype_and_one_for_the_controls():
+def test_there_is_a_suite_for_each_lane_and_dtype_and_one_for_the_controls() -> None:
     assert {name: suite.get("tests") for name, suite in suites(run("clean")).items()} == {
         "backproof.exact.float64": "1",
         "backproof.generic.float32": "1",
@@ -86,7 +87,7 @@ def test_there_is_a_suite_for_each_lane_and_dtype_and_one_for_the_controls():
     }
 
 
-def test_each_status_has_its_element():
+def test_each_status_has_its_element() -> None:
     suite = suites(run("every_status"))["backproof.generic.float64"]
     assert [child.tag for test in suite.iter("testcase") for child in test] == [
         "failure", "skipped", "skipped", "error", "error",
@@ -96,29 +97,27 @@ def test_each_status_has_its_element():
     }  # fmt: skip
 
 
-def test_a_failure_says_what_disagrees_and_how_to_see_it_again():
+def test_a_failure_says_what_disagrees_and_how_to_see_it_again() -> None:
     (failure,) = suites(run("with_failure"))["backproof.generic.float64"].iter("failure")
     assert (
         failure.get("message") == "dense layers.0.bias: layers.0.bias disagrees with both checkers"
     )
-    assert failure.text is not None
-    assert "error 0.031, bound 1.0e-08, ratio 3.1e+06" in failure.text
-    assert "replay: backproof replay failures/case-1.json" in failure.text
+    assert "error 0.031, bound 1.0e-08, ratio 3.1e+06" in str(failure.text)
+    assert "replay: backproof replay failures/case-1.json" in str(failure.text)
 
 
-def test_a_skipped_case_says_why():
+def test_a_skipped_case_says_why() -> None:
     suite = suites(run("nothing_verified"))["backproof.generic.float64"]
-    assert suite.find("testcase/skipped").get("message") == (
-        "layers.0.weight is confirmed by 1: too few checkers"
-    )
+    (skipped, *_) = suite.iter("skipped")
+    assert skipped.get("message") == ("layers.0.weight is confirmed by 1: too few checkers")
 
 
-def test_a_case_is_named_by_its_id_and_network():
-    test = suites(run("clean"))["backproof.exact.float64"].find("testcase")
+def test_a_case_is_named_by_its_id_and_network() -> None:
+    (test,) = suites(run("clean"))["backproof.exact.float64"].iter("testcase")
     assert test.get("name") == "case-1 (4, 3) > dense 5 > tanh > dense 2 > squared_error > l2"
 
 
-def test_a_missed_control_is_a_failure():
+def test_a_missed_control_is_a_failure() -> None:
     controls = suites(run("control_missed"))["backproof.controls"]
     assert [f.get("message") for f in controls.iter("failure")] == [
         "bias_averaged went unnoticed: expected FAIL on dense, got PASS",
@@ -127,7 +126,7 @@ def test_a_missed_control_is_a_failure():
     assert controls.get("failures") == "2" and controls.get("tests") == "3"
 
 
-def test_the_convention_at_ties_is_in_the_body():
+def test_the_convention_at_ties_is_in_the_body() -> None:
     verdict = Verdict(
         "FAIL",
         "",
@@ -135,51 +134,57 @@ def test_the_convention_at_ties_is_in_the_body():
         comparisons=(Comparison("structure", "w", "FAIL", reason="w is missing"),),
     )
     (failure,) = suites([streams.case(0, verdict)])["backproof.generic.float64"].iter("failure")
-    assert "at ties: at 1 tie in layers.1" in failure.text
-    assert "FAIL: structure on w: w is missing" in failure.text
+    assert "at ties: at 1 tie in layers.1" in str(failure.text)
+    assert "FAIL: structure on w: w is missing" in str(failure.text)
     assert failure.get("message") == "FAIL"
 
 
 # --- HTML -------------------------------------------------------------------------------
 
 
+Attributes = list[tuple[str, str | None]]
+
+
 class Page(html.parser.HTMLParser):
     """The tags in order, the text, and whether tags are balanced."""
 
-    def __init__(self, source):
+    def __init__(self, source: bytes) -> None:
         super().__init__()
-        self.tags, self.attributes, self.open, self.words = [], [], [], []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
         self.feed(source.decode())
         self.close()
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: Attributes) -> None:
         self.tags.append(tag)
         self.attributes += [(tag, *a) for a in attrs]
         if tag not in {"meta", "br"}:
             self.open.append(tag)
 
-    def handle_startendtag(self, tag, attrs):
+    def handle_startendtag(self, tag: str, attrs: Attributes) -> None:
         self.tags.append(tag)
         self.attributes += [(tag, *a) for a in attrs]
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         if not {"style", "script"} & set(self.open):
             self.words.append(data)
 
     @property
-    def text(self):
+    def text(self) -> str:
         return re.sub(r"\s+", " ", " ".join(self.words))
 
 
-def page(events):
+def page(events: Iterable[AnyEvent]) -> Page:
     return Page(html_report.dumps(events))
 
 
 @every_run
-def test_report_html_is_balanced_and_asks_for_nothing(name):
+def test_report_html_is_balanced_and_asks_for_nothing(name: str) -> None:
     found = page(run(name))
     assert found.open == []
     assert not {"script", "link", "img", "iframe", "object", "form"} & set(found.tags)
@@ -188,13 +193,13 @@ def test_report_html_is_balanced_and_asks_for_nothing(name):
 
 
 @every_run
-def test_headings_descend_one_level_at_a_time(name):
+def test_headings_descend_one_level_at_a_time(name: str) -> None:
     levels = [int(tag[1]) for tag in page(run(name)).tags if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
 
 
-def test_what_scrolls_and_what_is_drawn_has_a_name():
+def test_what_scrolls_and_what_is_drawn_has_a_name() -> None:
     source = html_report.dumps(run("every_status")).decode()
     for region in re.findall(r'<div class="scroll"[^>]*>', source):
         assert 'role="region"' in region and "tabindex" in region and "aria-label" in region
@@ -209,11 +214,11 @@ def test_what_scrolls_and_what_is_drawn_has_a_name():
         ("nothing_verified", "NOTHING VERIFIED None of 3 cases passed."),
     ],
 )
-def test_the_page_starts_with_the_verdict(name, words):
+def test_the_page_starts_with_the_verdict(name: str, words: str) -> None:
     assert words in page(run(name)).text[:400]
 
 
-def test_a_failure_has_its_section():
+def test_a_failure_has_its_section() -> None:
     text = page(run("with_failure")).text
     for words in (
         "FAIL case-1 dense layers.0.bias",
@@ -226,28 +231,32 @@ def test_a_failure_has_its_section():
         assert words in text
 
 
-def test_missed_controls_are_listed():
+def test_missed_controls_are_listed() -> None:
     text = page(run("control_missed")).text
     assert "Missed" in text and "tanh_slope layers.1 FAIL on tanh FAIL on dense" in text
 
 
-def test_a_run_without_controls_says_so():
+def test_options_are_shown_as_they_are_given() -> None:
+    assert "cases 3 lanes generic, exact" in page(run("clean")).text
+
+
+def test_a_run_without_controls_says_so() -> None:
     assert "does not show that it would have noticed a mistake" in page(run("cut_off")).text
 
 
-def test_nothing_in_the_data_becomes_markup():
+def test_nothing_in_the_data_becomes_markup() -> None:
     source = html_report.dumps(run("hostile"))
     assert b"<script" not in source and b"&lt;script&gt;" in source
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ufffe]", source.decode())
 
 
-def test_a_failure_among_thousands_still_shows_in_the_bar():
+def test_a_failure_among_thousands_still_shows_in_the_bar() -> None:
     bar = list(html_report._segments({"PASS": 99_999, "FAIL": 1}))
     assert bar[1].status == "FAIL" and bar[1].width > 2
     assert sum(part.width for part in bar) == pytest.approx(100)
 
 
-def test_a_large_and_hostile_run_stays_below_5_mb():
+def test_a_large_and_hostile_run_stays_below_5_mb() -> None:
     noise = streams.HOSTILE * 500
     wrong = tuple(Comparison("jax", noise, "FAIL", 1, 0.5, 2, reason=noise) for _ in range(100))
     bad = Verdict("FAIL", noise, operator="dense", tensor=noise, comparisons=wrong)
@@ -261,48 +270,54 @@ def test_a_large_and_hostile_run_stays_below_5_mb():
     assert "560 more cases not listed" in text and "rarer reasons not shown" in text
 
 
-def test_what_did_not_pass_is_listed_first_where_not_all_are():
+def test_what_did_not_pass_is_listed_first_where_not_all_are() -> None:
     cases = [streams.case(i, streams.passed()) for i in range(html_report.MOST_CASES)]
     listed = html_report._listed([*cases, streams.case(9999, streams.failed())])
     assert listed[0].id == "case-9999" and len(listed) == html_report.MOST_CASES
 
 
-def test_no_events_make_a_page():
+def test_no_events_make_a_page() -> None:
     assert "INTERRUPTED Cut off after 0 cases" in page([]).text
 
 
 # --- histograms -------------------------------------------------------------------------
 
 
-def test_values_are_counted_by_decade_with_zero_and_infinity_apart():
-    chart = histogram([0.0, 0.0, 2e-3, 0.5, 5.0, float("inf"), float("nan")], 0, "bound", "exact")
+def drawn(values: Iterable[float], limit: int, says: str, zero: str) -> Histogram:
+    chart = histogram(values, limit, says, zero)
+    assert chart is not None
+    return chart
+
+
+def test_values_are_counted_by_decade_with_zero_and_infinity_apart() -> None:
+    chart = drawn([0.0, 0.0, 2e-3, 0.5, 5.0, float("inf"), float("nan")], 0, "bound", "exact")
     assert {b.label: b.count for b in chart.bars if b.count} == {
         "exact": 2, "1e-3 to 1e-2": 1, "1e-1 to 1e0": 1, "1e0 to 1e1": 1, "not finite": 2,
     }  # fmt: skip
     assert chart.total == 7 and chart.top == 2 and chart.limit.label == "bound"
 
 
-def test_the_limit_stands_at_the_left_edge_of_its_decade():
-    chart = histogram([1e-9, 0.0], -2, "1%", "exact")
+def test_the_limit_stands_at_the_left_edge_of_its_decade() -> None:
+    chart = drawn([1e-9, 0.0], -2, "1%", "exact")
     (edge,) = [b.x for b in chart.bars if b.label == "1e-2 to 1e-1"]
     assert chart.limit.x == pytest.approx(edge - 1, abs=0.2)
 
 
-def test_bars_stay_inside_and_labels_apart():
+def test_bars_stay_inside_and_labels_apart() -> None:
     values = [0.0, float("inf"), 1e-300, 1e300, *(10.0**e for e in range(-20, 10))]
-    chart = histogram(values, 0, "bound", "0")
+    chart = drawn(values, 0, "bound", "0")
     assert all(0 <= b.x and b.x + b.width <= WIDTH and b.y >= 0 and b.width > 0 for b in chart.bars)
     assert all(b.y + b.height <= HEIGHT for b in chart.bars)
     xs = [t.x for t in chart.ticks]
     assert all(b - a >= APART - 0.2 for a, b in itertools.pairwise(xs))
 
 
-def test_nothing_has_no_histogram():
+def test_nothing_has_no_histogram() -> None:
     assert histogram([], 0, "bound", "0") is None
 
 
-def test_only_zeros_still_show_the_limit():
-    chart = histogram([0.0], -2, "1%", "exact")
+def test_only_zeros_still_show_the_limit() -> None:
+    chart = drawn([0.0], -2, "1%", "exact")
     assert [b.label for b in chart.bars] == ["exact", "1e-3 to 1e-2", "1e-2 to 1e-1"]
 
 
@@ -310,32 +325,34 @@ def test_only_zeros_still_show_the_limit():
 
 
 @every_run
-def test_the_same_events_give_the_same_bytes(name, tmp_path):
+def test_the_same_events_give_the_same_bytes(name: str, tmp_path: Path) -> None:
     first = [p.read_bytes() for p in write_all(tmp_path / "a", run(name))]
     second = [p.read_bytes() for p in write_all(tmp_path / "b", iter(run(name)))]
     assert first == second
 
 
-def test_every_report_is_written_and_nothing_else(tmp_path):
+def test_every_report_is_written_and_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "run"
     paths = write_all(folder, run("clean"))
     assert [p.name for p in paths] == ["report.json", "junit.xml", "report.html"]
     assert sorted(folder.iterdir()) == sorted(paths)
 
 
-def test_a_report_that_cannot_be_written_leaves_the_old_one_whole(tmp_path, monkeypatch):
+def test_a_report_that_cannot_be_written_leaves_the_old_one_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "report.json"
     path.write_bytes(b"old")
 
     def broken(*paths: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(write.os, "replace", broken)
+    monkeypatch.setattr("os.replace", broken)
     with pytest.raises(OSError, match="disk full"):
         write_all(tmp_path, run("clean"))
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_a_checker_of_any_status_has_a_row_in_the_page():
+def test_a_checker_of_any_status_has_a_row_in_the_page() -> None:
     verdict = streams.passed(checkers=(CheckerVerdict("jax", "UNSUPPORTED", reason="no"),))
     assert "UNSUPPORTED" in page([streams.case(0, verdict)]).text

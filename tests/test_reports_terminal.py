@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 
 import pytest
 import streams
@@ -11,23 +12,24 @@ from backproof.architectures import losses
 from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture
 from backproof.checkers.verdict import OperatorVerdict
+from backproof.reports.events import AnyEvent
 from backproof.reports.progress import LiveProgress
 from backproof.reports.summary import summarise
 from backproof.reports.terminal import PAGES, render
 from rich.console import Console
 
 
-def plain(events, width=100, folder=None):
+def plain(events: Sequence[AnyEvent], width: int = 100, folder: str | None = None) -> str:
     out = io.StringIO()
     render(summarise(events), Console(file=out, width=width), folder)
     return out.getvalue()
 
 
-def cells(line):
+def cells(line: str) -> list[str]:
     return line.split()
 
 
-def table(output, head):
+def table(output: str, head: str) -> list[list[str]]:
     """The cells of a table's heading and rows."""
     lines = output.splitlines()
     start = next(i for i, line in enumerate(lines) if cells(line)[:1] == [head])
@@ -50,11 +52,11 @@ def table(output, head):
         ("nothing_verified", "NOTHING VERIFIED  None of 3 cases passed."),
     ],
 )
-def test_the_verdict_comes_first(name, first):
+def test_the_verdict_comes_first(name: str, first: str) -> None:
     assert plain(getattr(streams, name)()).startswith(first)
 
 
-def test_a_wide_terminal_shows_every_column():
+def test_a_wide_terminal_shows_every_column() -> None:
     rows = table(plain(streams.with_failure(), 100), "operator")
     assert rows == [
         ["operator", "PASS", "FAIL", "INCONCLUSIVE", "other", "ratio", "median", "resolution"],
@@ -65,7 +67,7 @@ def test_a_wide_terminal_shows_every_column():
     ]
 
 
-def test_a_narrow_terminal_drops_the_median_and_abbreviates():
+def test_a_narrow_terminal_drops_the_median_and_abbreviates() -> None:
     output = plain(streams.with_failure(), 60)
     assert table(output, "operator")[0] == [
         "operator", "PASS", "FAIL", "INC.", "other", "ratio", "resolution",
@@ -76,14 +78,14 @@ def test_a_narrow_terminal_drops_the_median_and_abbreviates():
     ]
 
 
-def test_in_between_the_median_stays():
+def test_in_between_the_median_stays() -> None:
     heads = table(plain(streams.with_failure(), 80), "operator")[0]
     assert "median" in heads and "INC." in heads
 
 
 @pytest.mark.parametrize("width", [60, 76, 80, 99, 100, 140])
 @pytest.mark.parametrize("name", ["clean", "every_status", "hostile"])
-def test_tables_fit_and_no_number_is_cut(width, name):
+def test_tables_fit_and_no_number_is_cut(width: int, name: str) -> None:
     output = plain(getattr(streams, name)(), width)
     for head in ("operator", "checker"):
         heads, *rows = table(output, head)
@@ -94,13 +96,13 @@ def test_tables_fit_and_no_number_is_cut(width, name):
     assert max(map(len, tables)) <= width
 
 
-def test_large_counts_keep_their_digits_on_a_narrow_terminal():
+def test_large_counts_keep_their_digits_on_a_narrow_terminal() -> None:
     case = streams.case(0, streams.passed())
     rows = table(plain([streams.started(), *[case] * 12_345], 60), "checker")
     assert rows[1][1] == "12,345"
 
 
-def test_a_failure_is_a_page():
+def test_a_failure_is_a_page() -> None:
     output = plain(streams.with_failure())
     page = output[output.index("FAIL  case-1") :].splitlines()
     assert [re.sub(r"\s+", " ", line).strip() for line in page] == [
@@ -117,25 +119,25 @@ def test_a_failure_is_a_page():
     ]
 
 
-def test_the_minimal_network_is_not_said_twice():
-    stream = [
+def test_the_minimal_network_is_not_said_twice() -> None:
+    stream: list[AnyEvent] = [
         streams.case(0, streams.failed(), architecture=streams.MINIMAL),
         streams.saved("case-0"),
     ]
     assert "minimal" not in plain(stream)
 
 
-def test_an_orphan_has_no_values():
+def test_an_orphan_has_no_values() -> None:
     assert "values" not in plain([streams.saved("case-0")])
 
 
-def test_many_failures_are_not_all_shown():
+def test_many_failures_are_not_all_shown() -> None:
     stream = [streams.case(i, streams.failed()) for i in range(PAGES + 3)]
     output = plain(stream)
     assert output.count("FAIL  case-") == PAGES and "3 more are in the reports." in output
 
 
-def test_controls_are_said_caught_missed_or_absent():
+def test_controls_are_said_caught_missed_or_absent() -> None:
     assert "controls: 1 of 1 planted fault caught" in plain(streams.clean())
     missed = plain(streams.control_missed(), 200)
     assert (
@@ -148,57 +150,57 @@ def test_controls_are_said_caught_missed_or_absent():
     assert "controls: none planted" in plain(streams.nothing_verified())
 
 
-def test_why_nothing_was_decided_is_said():
+def test_why_nothing_was_decided_is_said() -> None:
     output = plain(streams.nothing_verified())
     assert "INCONCLUSIVE: 2 cases, layers.*.weight is confirmed by 1: too few checkers" in output
 
 
-def test_where_the_reports_are_is_said_last():
+def test_where_the_reports_are_is_said_last() -> None:
     assert plain(streams.clean(), folder="out/run").rstrip().endswith("reports in out/run")
 
 
-def test_no_events_can_be_shown():
+def test_no_events_can_be_shown() -> None:
     assert plain([]).startswith("INTERRUPTED")
 
 
 # --- styles and hostile text ------------------------------------------------------------
 
 
-def coloured(events, **options):
+def coloured(events: Sequence[AnyEvent]) -> str:
     out = io.StringIO()
-    console = Console(file=out, width=100, force_terminal=True, color_system="standard", **options)
+    console = Console(file=out, width=100, force_terminal=True, color_system="standard")
     render(summarise(events), console)
     return out.getvalue()
 
 
-def test_a_pipe_gets_plain_text():
+def test_a_pipe_gets_plain_text() -> None:
     assert "\x1b" not in plain(streams.hostile())
 
 
-def test_no_color_is_respected(monkeypatch):
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     colours = re.findall(r"\x1b\[([\d;]*)m", coloured(streams.every_status()))
     assert not any(re.search(r"(^|;)[349]\d", codes) for codes in colours)
 
 
-def test_a_terminal_gets_colours():
+def test_a_terminal_gets_colours() -> None:
     assert "\x1b[1;31mFAIL" in coloured(streams.with_failure())
 
 
-def test_colour_never_speaks_alone():
+def test_colour_never_speaks_alone() -> None:
     words = re.sub(r"\x1b\[[\d;]*m", "", coloured(streams.every_status()))
     assert words.split("\n")[0].rstrip() == plain(streams.every_status()).split("\n")[0].rstrip()
     assert "FAIL  case-1" in words and "ERROR  case-4" in words and "TIMEOUT  case-5" in words
 
 
 @pytest.mark.parametrize("width", [60, 120])
-def test_nothing_in_the_data_reaches_the_terminal_raw(width):
+def test_nothing_in_the_data_reaches_the_terminal_raw(width: int) -> None:
     output = plain(streams.hostile(), width)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", output)
     assert "[bold red]x[/]" in output and r"\x1b[31m" in output
 
 
-def test_a_terminal_without_unicode_gets_escapes():
+def test_a_terminal_without_unicode_gets_escapes() -> None:
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding="ascii", errors="strict")
     verdict = streams.failed("x̄ disagrees")
@@ -218,14 +220,19 @@ class Clock:
         return self.now
 
 
-def live(total=None, max_time=None, terminal=True, quiet=False):
+def live(
+    total: int | None = None,
+    max_time: float | None = None,
+    terminal: bool = True,
+    quiet: bool = False,
+) -> tuple[LiveProgress, Clock, io.StringIO]:
     clock = Clock()
     out = io.StringIO()
     console = Console(file=out, width=120, force_terminal=terminal, _environ={"TERM": "xterm"})
     return LiveProgress(console, total, max_time, quiet=quiet, clock=clock), clock, out
 
 
-def test_the_live_line_counts():
+def test_the_live_line_counts() -> None:
     progress, clock, out = live(total=100)
     with progress:
         clock.now = 5.0
@@ -238,12 +245,12 @@ def test_the_live_line_counts():
     assert "10/100 cases" in out.getvalue()
 
 
-def test_before_anything_is_known_the_live_line_promises_nothing():
+def test_before_anything_is_known_the_live_line_promises_nothing() -> None:
     progress, _, _ = live(total=100)
     assert progress.line().plain == "0/100 cases  0 PASS  0 FAIL  0 other  0.0/s"
 
 
-def test_without_a_total_the_time_allowed_is_what_is_left():
+def test_without_a_total_the_time_allowed_is_what_is_left() -> None:
     progress, clock, _ = live(max_time=60)
     clock.now = 45.0
     assert progress.line().plain.endswith("0.0/s  15.0 s left")
@@ -251,7 +258,7 @@ def test_without_a_total_the_time_allowed_is_what_is_left():
     assert progress.line().plain.endswith("0.0 s left")
 
 
-def test_the_nearer_end_is_the_one_that_counts():
+def test_the_nearer_end_is_the_one_that_counts() -> None:
     progress, clock, _ = live(total=1000, max_time=60)
     clock.now = 10.0
     for _ in range(10):
@@ -259,19 +266,19 @@ def test_the_nearer_end_is_the_one_that_counts():
     assert progress.line().plain.endswith("50.0 s left")
 
 
-def test_without_any_end_no_time_is_left_to_tell():
+def test_without_any_end_no_time_is_left_to_tell() -> None:
     assert "left" not in live()[0].line().plain
 
 
 @pytest.mark.parametrize("options", [{"terminal": False}, {"quiet": True}])
-def test_nothing_is_shown_without_a_terminal_or_when_quiet(options):
+def test_nothing_is_shown_without_a_terminal_or_when_quiet(options: dict[str, bool]) -> None:
     progress, _, out = live(total=10, **options)
     with progress:
         progress.advance(streams.case(0, streams.passed()))
     assert out.getvalue() == ""
 
 
-def test_a_network_of_any_operator_has_a_row_even_with_a_long_name():
+def test_a_network_of_any_operator_has_a_row_even_with_a_long_name() -> None:
     name = "a_very_long_operator_name_that_nobody_would_write"
     verdict = streams.passed(operators=(OperatorVerdict(name, "PASS", 0.1, 1e-9),))
     network = Architecture((1, 1), (ops.Dense(1),), losses.SquaredError())

@@ -97,12 +97,12 @@ def make_example(architecture: Architecture, sizes: Sequence[int], seed: int | N
     return book.rounded_case(architecture, seed or 0)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option(
     "--sizes",
     default="2,3,1",
     metavar="N,N,...",
-    help="Inputs, then the units of each layer.  [default: 2,3,1]",
+    help="Inputs, then the units of each layer.",
 )
 @click.option(
     "--activation",
@@ -124,15 +124,18 @@ def make_example(architecture: Architecture, sizes: Sequence[int], seed: int | N
     metavar="NAME",
     help="Write out this derivative only, such as w1_21; may be repeated.",
 )
-@click.option("--batch", default=1, type=click.IntRange(1), help="The number of examples.")
+@click.option(
+    "--batch", default=1, type=click.IntRange(1), metavar="N", help="The number of examples."
+)
 @click.option("--bias/--no-bias", default=True, help="Whether the layers have biases.")
-@click.option("--learning-rate", default=0.1, help="Of the step of gradient descent.")
-@click.option("--seed", type=click.IntRange(0), help="Draw the values from this seed.")
+@click.option("--learning-rate", default=0.1, metavar="R", help="Of the step of gradient descent.")
+@click.option("--seed", type=click.IntRange(0), metavar="N", help="Draw the values from this seed.")
 @click.option(
     "--paths",
     "keep",
     default=4,
     type=click.IntRange(1),
+    metavar="N",
     help="How many paths to list where there are several.",
 )
 @click.pass_context

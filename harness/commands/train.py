@@ -38,36 +38,40 @@ WORDS: dict[training.Regime, str] = {
 }
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option(
     "--data",
     "chosen",
     default="both",
     metavar="NAME",
-    help="regression, classification or both.  [default: both]",
+    help="regression, classification or both.",
 )
 @click.option(
     "--regime",
     default="all",
     metavar="NAME",
-    help="full-batch, mini-batch, online or all.  [default: all]",
+    help="full-batch, mini-batch, online or all.",
 )
-@click.option("--learning-rate", type=float, help="Of every step; each regime has its own.")
-@click.option("--max-epochs", type=int, help="At most so many passes over the data.")
+@click.option(
+    "--learning-rate", type=float, metavar="R", help="Of every step; each regime has its own."
+)
+@click.option("--max-epochs", type=int, metavar="N", help="At most so many passes over the data.")
 @click.option(
     "--tolerance",
     default=training.TOLERANCE,
-    show_default=True,
+    metavar="SHARE",
     help="Stop when an epoch lowers the loss by a smaller share.",
 )
-@click.option("--seed", default=0, type=click.IntRange(0), help="Of the first weights and order.")
+@click.option(
+    "--seed", default=0, type=click.IntRange(0), metavar="N", help="Of the first weights and order."
+)
 @click.option("--verify-every", default=1, metavar="K", help="Verify every K-th step.")
 @click.option(
     "--output",
     default="reports/out",
     type=click.Path(path_type=Path),
+    metavar="FOLDER",
     help="The folder for the picture of the losses.",
-    show_default=True,
 )
 @click.option("--quiet", is_flag=True, help="Say the outcome only.")
 @click.pass_context

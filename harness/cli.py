@@ -1,0 +1,80 @@
+"""The command line.  A command is imported when it is used, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import rich_click as click
+
+from backproof.errors import INTERRUPTED, UsageProblem
+
+
+class Entry(NamedTuple):
+    """Where a command is defined, and its line in the help."""
+
+    module: str
+    attribute: str
+    summary: str
+
+
+COMMANDS: Mapping[str, Entry] = {
+    "run": Entry("run", "command", "Verify the reference on random networks: the main job."),
+    "replay": Entry("replay", "command", "Run a saved failure again."),
+    "report": Entry("report", "command", "Make every report again from a run's events."),
+    "explain": Entry("explain", "explain", "The worked example of backpropagation."),
+    "train": Entry("train", "train", "Gradient descent, every step verified."),
+    "schema": Entry("schema", "command", "The JSON Schema of an architecture file."),
+}
+
+
+class Group(click.RichGroup):
+    """A group that knows its commands by name and imports them one at a time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        entry = COMMANDS[cmd_name]
+        if ctx.resilient_parsing or not sys.argv[1:] or sys.argv[1] in ("--help", "-h"):
+            return click.RichCommand(cmd_name, help=entry.summary)
+        module = importlib.import_module(f"backproof.commands.{entry.module}")
+        found: click.Command = getattr(module, entry.attribute)
+        return found
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            names = ", ".join(COMMANDS)
+            raise UsageProblem(f"No command {args[0]!r}; there are {names}.") from None
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            raise UsageProblem(error.format_message()) from None
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="backproof")
+def group() -> None:
+    """Is this backward pass right?  Gradient verification with evidence.
+
+    `backproof run` holds hand-derived backpropagation against finite differences, complex
+    step, JAX and PyTorch on random networks.
+    """
+
+
+def main() -> None:
+    """The `backproof` command."""
+    try:
+        group.main(standalone_mode=True)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,53 @@
+"""`backproof replay`: run a saved failure again, and say whether it still fails."""
+
+from __future__ import annotations
+
+import sys
+
+import rich_click as click
+from rich.console import Console
+from rich.text import Text
+
+from backproof import failures
+from backproof.architectures.architecture import ArchitectureError
+from backproof.checkers.verdict import verify
+from backproof.errors import Command, UsageProblem
+from backproof.planting import by_name
+from backproof.reports.exit_codes import ExitCode
+from backproof.reports.text import number, printable
+
+CODES = {"PASS": ExitCode.VERIFIED, "FAIL": ExitCode.WRONG, "ERROR": ExitCode.ERROR}
+
+
+@click.command(cls=Command)
+@click.argument("file", metavar="FILE")
+def command(file: str) -> None:
+    """Run a saved failure again and say whether it still fails.
+
+    FILE is a `failures/*.json` of a run.  Exit codes: 0 it passes now, 1 it still fails,
+    3 error in the harness, 4 the file cannot be read, 5 inconclusive.
+    """
+    try:
+        failure = failures.read(file)
+        case = failures.rebuild(failure, file)
+    except ArchitectureError as error:
+        raise UsageProblem(f"{error}.") from None
+    verdict = verify(case, by_name(failure.subject))
+    still = {
+        "PASS": "passes now: the failure is gone",
+        "FAIL": "still fails",
+        "ERROR": "ends in an error of the harness",
+    }.get(verdict.status, "is inconclusive now")
+    console = Console()
+    say = [f"{failure.id} {still}.", f"network   {case.architecture}"]
+    say.append(f"subject   {failure.subject}; {case.lane} lane, {case.dtype}, seed {case.seed}")
+    say.append(f"before    {failure.verdict.status}: {failure.verdict.reason}")
+    say.append(f"now       {verdict.status}{': ' + verdict.reason if verdict.reason else ''}")
+    for c in verdict.comparisons:
+        if c.status == "FAIL":
+            say.append(
+                f"          {c.checker} on {c.tensor}: error {number(c.error)}, "
+                f"bound {number(c.bound)}"
+            )
+    console.print(Text("\n".join(printable(line) for line in say)), soft_wrap=True)
+    sys.exit(CODES.get(verdict.status, ExitCode.NOT_VERIFIED))

@@ -1,0 +1,229 @@
+"""`backproof run`: verify backpropagation on random networks, or on one that is given."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+from rich.console import Console
+
+from backproof.architectures import architecture as arch
+from backproof.architectures.cases import DTYPES, LANES
+from backproof.architectures.exactness import EXACT_OPERATORS
+from backproof.architectures.generation import (
+    ACTIVATION_NAMES,
+    EXACT_LOSSES,
+    LOSS_NAMES,
+    Limits,
+)
+from backproof.campaign import Options, default_workers, run
+from backproof.checkers.verdict import CHECKERS
+from backproof.errors import Command, UsageProblem
+from backproof.planting import BY_NAME
+from backproof.reports.events import AnyEvent
+from backproof.reports.progress import LiveProgress
+from backproof.reports.summary import Summary
+from backproof.reports.terminal import render
+from backproof.reports.write import EventWriter, write, write_all
+
+OUTPUT = "reports/out"
+
+
+class Duration(click.ParamType):
+    """Seconds: `90`, `90s`, `2m`, `1h`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", value.strip())
+        if not match or float(match[1]) <= 0:
+            self.fail(f"{value!r} is not a duration such as 90s, 2m or 1h", param, ctx)
+        return float(match[1]) * {"h": 3600, "m": 60}.get(match[2], 1)
+
+
+def one_of(names: Iterable[str]) -> Callable[..., tuple[str, ...]]:
+    """A callback that takes several names, each checked, split at commas too."""
+    known = tuple(names)
+
+    def check(ctx: Any, param: Any, values: tuple[str, ...]) -> tuple[str, ...]:
+        chosen = tuple(word.strip() for value in values for word in value.split(","))
+        for word in chosen:
+            if word not in known:
+                raise UsageProblem(
+                    f"{param.opts[0]} must be one of {', '.join(known)}, got {word!r}."
+                )
+        return tuple(dict.fromkeys(chosen))
+
+    return check
+
+
+@click.command(cls=Command)
+@click.option("--cases", type=click.IntRange(1), help="How many.  [default: 400]")
+@click.option("--max-time", type=Duration(), help="Stop after so long, such as 60s or 2m.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
+              help="The same seed and version give the same cases and verdicts.")
+@click.option("--activation", multiple=True, metavar="NAME", callback=one_of(ACTIVATION_NAMES),
+              help="Only these activations; repeat it or use commas.")
+@click.option("--loss", multiple=True, metavar="NAME", callback=one_of(LOSS_NAMES),
+              help="Only these losses; repeat it or use commas.")
+@click.option("--max-depth", type=click.IntRange(1, 64), default=4, show_default=True,
+              help="Hidden blocks, each a dense layer and an activation.")
+@click.option("--max-width", type=click.IntRange(1, 1024), default=8, show_default=True,
+              help="Features of a layer.")
+@click.option("--max-batch", type=click.IntRange(1, 1024), default=5, show_default=True,
+              help="Examples in a batch.")
+@click.option("--dtype", multiple=True, metavar="NAME", callback=one_of(DTYPES),
+              help="float64 or float32.  [default: both]")
+@click.option("--lane", multiple=True, metavar="NAME", callback=one_of(LANES),
+              help=f"{', '.join(LANES)}.  [default: all]")
+@click.option("--checker", multiple=True, metavar="NAME", callback=one_of(CHECKERS),
+              help=f"{', '.join(CHECKERS)}.  [default: all]")
+@click.option("--exhaustive", is_flag=True,
+              help="Check every entry numerically, not one direction a tensor.")
+@click.option("--architecture", metavar="FILE", help="Verify this network instead of random ones.")
+@click.option("--plant", metavar="FAULT",
+              help="Verify a reference made wrong on purpose, to see what a failure looks like.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
+@click.option("--workers", type=click.IntRange(1, 256),
+              help="Processes.  [default: one for each core]")
+@click.option("--max-inconclusive", type=click.FloatRange(0, 1), default=0.10, show_default=True,
+              help="The share of undecided cases above which the exit code is 5.")
+@click.option("--output", metavar="DIR", default=OUTPUT, show_default=True,
+              help="Where events and reports go.")
+@click.option("--quiet", is_flag=True, help="No progress, and one line at the end.")
+def command(**given: Any) -> None:  # fmt: skip
+    """Verify the hand-derived backward passes on random networks.
+
+    Each network is checked by finite differences, complex step, JAX and PyTorch.  Exit
+    codes: 0 verified, 1 a gradient is wrong, 2 interrupted, 3 error in the harness, 4 bad
+    input, 5 nothing, or too little, was verified.
+    """
+    options = read_options(given)
+    folder = prepare_folder(Path(given["output"]))
+    line = "backproof " + " ".join(shlex.quote(word) for word in sys.argv[1:])
+    sys.exit(run_into(folder, options, command=line.strip(), quiet=given["quiet"]))
+
+
+def read_options(given: dict[str, Any]) -> Options:
+    """The options of a run.  UsageProblem for what makes no sense together."""
+    limits = Limits(
+        given["max_depth"],
+        given["max_width"],
+        given["max_batch"],
+        given["activation"],
+        given["loss"],
+    )
+    network = None
+    if given["architecture"] is not None:
+        try:
+            network = arch.read(given["architecture"])
+        except arch.ArchitectureError as error:
+            raise UsageProblem(f"{error}.") from None
+        if given["activation"] or given["loss"]:
+            raise UsageProblem("--architecture is one network; --activation and --loss do not fit.")
+    if given["lane"] == ("exact",) and network is None:
+        _check_exact(limits)
+    fault = given["plant"]
+    if fault is not None and fault not in BY_NAME:
+        raise UsageProblem(f"--plant must be one of {', '.join(BY_NAME)}, got {fault!r}.")
+    cases = given["cases"]
+    if cases is None:
+        cases = 0 if given["max_time"] else (40 if network else 400)
+    return Options(
+        cases=cases,
+        max_time=given["max_time"],
+        seed=given["seed"],
+        lanes=given["lane"],
+        dtypes=given["dtype"] or DTYPES,
+        checkers=given["checker"] or CHECKERS,
+        limits=limits,
+        architecture=network,
+        exhaustive=given["exhaustive"],
+        fail_fast=given["fail_fast"],
+        workers=given["workers"] or default_workers(cases),
+        subject=f"reference+{fault}" if fault else "reference",
+        max_inconclusive=given["max_inconclusive"],
+    )
+
+
+def _check_exact(limits: Limits) -> None:
+    exact = {op.__struct_config__.tag for op in EXACT_OPERATORS}
+    if limits.activations and not exact & set(limits.activations):
+        names = ", ".join(sorted(str(n) for n in exact - {"dense"}))
+        raise UsageProblem(f"The exact lane takes the activations {names} only.")
+    losses = {loss.name for loss in EXACT_LOSSES}
+    if limits.losses and not losses & set(limits.losses):
+        raise UsageProblem(f"The exact lane takes the losses {', '.join(sorted(losses))} only.")
+
+
+def prepare_folder(folder: Path) -> Path:
+    """Make the folder of a run, empty of an earlier run's reports.  UsageProblem if it cannot."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        events = folder / "events.ndjson"
+        for old in (events, *(folder / "failures").glob("case-*")):
+            old.unlink(missing_ok=True)
+        events.touch()
+    except OSError as error:
+        reason = error.strerror or "cannot be written"
+        raise UsageProblem(f"--output {folder}: {reason}.") from None
+    return folder
+
+
+def run_into(folder: Path, options: Options, *, command: str, quiet: bool) -> int:
+    """Run, keep the events and write the reports; the exit code.
+
+    A disk that fills up costs the files, never the verdict on the terminal.
+    """
+    errors = Console(stderr=True)
+    problems: list[str] = []
+    events: list[AnyEvent] = []
+
+    def attempt(what: str, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except OSError as error:
+            if what not in problems:
+                problems.append(what)
+                errors.print(f"{what} cannot be written: {error.strerror}", markup=False)
+
+    def save(name: str, content: bytes) -> None:
+        path = folder / name
+
+        def action() -> None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(path, content)
+
+        attempt(str(path), action)
+
+    total = options.cases or None
+    with (
+        EventWriter(folder / "events.ndjson") as writer,
+        LiveProgress(errors, total, options.max_time, quiet=quiet) as progress,
+    ):
+
+        def listen(event: AnyEvent) -> None:
+            events.append(event)
+            progress.advance(event)
+            attempt(str(folder / "events.ndjson"), lambda: writer.write(event))
+
+        summary = run(options, listen, command=command, save=save)
+    attempt(f"the reports in {folder}", lambda: write_all(folder, events))
+    show(summary, folder, quiet=quiet)
+    code = summary.exit_code if summary.exit_code is not None else 3
+    return code if code or not problems else 3
+
+
+def show(summary: Summary, folder: Path, *, quiet: bool) -> None:
+    """The end of a run on stdout."""
+    if quiet:
+        click.echo(summary.reason)
+    else:
+        render(summary, Console(), folder)

@@ -1,0 +1,16 @@
+"""`backproof schema`: the JSON Schema of an architecture file."""
+
+from __future__ import annotations
+
+import json
+
+import rich_click as click
+
+from backproof.architectures.architecture import schema
+from backproof.errors import Command
+
+
+@click.command(cls=Command)
+def command() -> None:
+    """Print the JSON Schema of an architecture file, for `run --architecture`."""
+    click.echo(json.dumps(schema(), indent=2))

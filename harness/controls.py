@@ -1,0 +1,90 @@
+"""Negative controls: cases of the run itself, with a fault planted on purpose.
+
+A harness that passes wrong code is worse than none, so every run proves that it would not.
+The fault is drawn by its weight among those that show in the case: that change some
+gradient by more than `SHOWS` rounding deviations, far above what a verdict allows and far
+below what it may overlook.  FAIL is demanded, blamed on the very operator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backproof.architectures.cases import Case, stream
+from backproof.checkers import rounding, ties
+from backproof.checkers.verdict import CheckerName, Verdict, reference_subject, verify
+from backproof.reference.faults.catalogue import FAULTS, Fault, sites
+from backproof.planting import operator_at, planted
+
+SHOWS = 1000.0
+
+
+@dataclass(frozen=True)
+class Control:
+    """A planted fault, the operator to be blamed, and the verdict that came."""
+
+    fault: Fault
+    site: str
+    expected: str
+    verdict: Verdict
+
+    @property
+    def caught(self) -> bool:
+        """Whether the verdict is exactly the one demanded."""
+        return self.verdict.status == "FAIL" and self.verdict.operator == self.expected
+
+
+def run_control(case: Case, checkers: tuple[CheckerName, ...]) -> Control | None:
+    """Plant a fault in a case and judge it; None where no fault shows."""
+    measured = rounding.measure(case, seed=case.seed)
+    if measured.overflows or ties.find(case, measured, 10.0):
+        return None
+    a = case.architecture
+    options = [
+        (fault, site)
+        for fault in FAULTS
+        for site in sites(a)
+        if not fault.convention and fault.applies(a, site)
+    ]
+    if not options:
+        return None
+    rng = stream(case.seed, "control")
+    weights = np.array([fault.weight for fault, _ in options], dtype=float)
+    for choice in rng.choice(len(options), size=20, p=weights / weights.sum()):
+        fault, site = options[choice]
+        if shows(case, fault, site, measured):
+            verdict = verify(case, planted(fault, site), checkers=checkers)
+            return Control(fault, site, operator_at(a, site), verdict)
+    return None
+
+
+def shows(case: Case, fault: Fault, site: str, measured: rounding.Rounding) -> bool:
+    """Whether a fault changes what its operator produces by far more than rounding."""
+    _, right = reference_subject(case)
+    _, wrong = planted(fault, site)(case)
+    produced = _produced(case, site)
+    for name in produced:
+        g = wrong.get(name)
+        if g is None or np.shape(g) != right[name].shape or g.dtype != right[name].dtype:
+            return True
+        change = np.asarray(g, dtype=np.float64) - right[name]
+        if not np.isfinite(change).all():
+            return True
+        if rounding.norm(change) > SHOWS * measured.norm(name) > 0:
+            return True
+    return False
+
+
+def _produced(case: Case, site: str) -> tuple[str, ...]:
+    """The tensors whose gradients the operator at a site produces."""
+    a = case.architecture
+    n = len(a.layers)
+    if site == "loss":
+        return (f"layers.{n - 1}.output" if n else "input",)
+    if site.startswith("penalties"):
+        return tuple(name for name in a.parameters if name.endswith("weight"))
+    i = int(site.split(".")[1])
+    below = f"layers.{i - 1}.output" if i else "input"
+    return (*(name for name in a.parameters if name.startswith(f"layers.{i}.")), below)

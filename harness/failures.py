@@ -1,0 +1,136 @@
+"""A failure as a file: everything that is needed to run it again, elsewhere, later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from backproof.architectures.architecture import (
+    Architecture,
+    ArchitectureError,
+    decode,
+    read_bytes,
+)
+from backproof.architectures.cases import Case, DType, Lane, make_case
+from backproof.checkers.verdict import CHECKERS, CheckerName, Verdict, estimates
+from backproof.reference.arrays import Array
+from backproof.planting import BY_NAME, by_name
+
+MAX_FILE_BYTES = 256 * 2**20
+FORMAT = 1
+
+
+class Said(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one source said: whole gradients, and slopes along directions, by tensor."""
+
+    source: str
+    loss: float
+    gradients: dict[str, Any]
+    slopes: dict[str, list[float]] = {}
+    directions: dict[str, Any] = {}
+
+
+class FailureFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The contents of `failures/ID.json`.  Numbers are decimals that read back exactly."""
+
+    format: int = FORMAT
+    id: str
+    subject: str
+    replay: str
+    architecture: Architecture
+    dtype: DType
+    lane: Lane
+    seed: int
+    parameters: dict[str, Any]
+    input: Any
+    target: Any
+    verdict: Verdict
+    said: tuple[Said, ...] = ()
+    versions: dict[str, str] = {}
+
+
+def record(
+    case: Case,
+    verdict: Verdict,
+    *,
+    id: str,
+    subject: str,
+    replay: str,
+    versions: dict[str, str],
+    checkers: tuple[CheckerName, ...] = CHECKERS,
+) -> FailureFile:
+    """Everything about a failing case, with what the subject and every checker said."""
+    loss, gradients = by_name(subject)(case)
+    said = [Said(subject, float(loss), {n: _plain(g) for n, g in gradients.items()})]
+    for estimate in estimates(case, checkers)[0]:
+        said.append(
+            Said(
+                estimate.checker,
+                estimate.loss,
+                {n: _plain(g) for n, g in estimate.entries.items()},
+                {n: values.tolist() for n, (_, values) in estimate.directional.items()},
+                {n: _plain(v) for n, (v, _) in estimate.directional.items()},
+            )
+        )
+    return FailureFile(
+        id=id,
+        subject=subject,
+        replay=replay,
+        architecture=case.architecture,
+        dtype=case.dtype,
+        lane=case.lane,
+        seed=case.seed,
+        parameters={name: _plain(value) for name, value in case.parameters.items()},
+        input=_plain(case.input),
+        target=_plain(case.target),
+        verdict=verdict,
+        said=tuple(said),
+        versions=versions,
+    )
+
+
+def _plain(array: Array | None) -> Any:
+    """Nested lists; NaN and infinities, which JSON has not, as null."""
+    if array is None:
+        return None
+    values = np.asarray(array)
+    if not np.isfinite(values).all():
+        return np.where(np.isfinite(values), values, None).tolist()
+    return values.astype(np.float64).tolist() if values.dtype == np.float32 else values.tolist()
+
+
+def dumps(failure: FailureFile) -> bytes:
+    """The file's bytes: indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(failure), indent=1) + b"\n"
+
+
+def read(path: str | Path) -> FailureFile:
+    """Read a failure file.  ArchitectureError, naming file and field, where that fails."""
+    failure: FailureFile = decode(read_bytes(path, MAX_FILE_BYTES), FailureFile, str(path))
+    if failure.format > FORMAT:
+        raise ArchitectureError(
+            f"{path} has format {failure.format}; this version reads up to {FORMAT}"
+        )
+    fault = failure.subject.partition("+")[2]
+    if fault and fault not in BY_NAME:
+        raise ArchitectureError(f"{path}: subject names a fault that does not exist, {fault!r}")
+    return failure
+
+
+def rebuild(failure: FailureFile, source: str) -> Case:
+    """The case of a failure file.  ArchitectureError for values that do not fit."""
+    try:
+        return make_case(
+            failure.architecture,
+            failure.parameters,
+            failure.input,
+            failure.target,
+            dtype=failure.dtype,
+            lane=failure.lane,
+            seed=failure.seed,
+        )
+    except ValueError as error:
+        raise ArchitectureError(f"{source}: {error}") from None

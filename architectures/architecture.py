@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from .losses import AnyLoss, L1, L2, Loss, Penalty, check_loss, target_shape
-from .operators import Layer, Operator, Shape, output_shape, parameter_shapes
+from .losses import L1, L2, AnyLoss, Loss, Penalty, check_loss, target_shape
+from .operators import Dense, Layer, Operator, Shape, output_shape, parameter_shapes
 
 MAX_FILE_BYTES = 4_000_000
 """Far above any network that a person writes down; a guard against the wrong file."""
@@ -94,7 +94,7 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict
         """A line such as `(4, 3) > dense 5 > tanh > squared_error`."""
         words = [str(self.input)]
         for layer in self.layers:
-            words.append(f"dense {layer.units}" if layer.name == "dense" else layer.name)
+            words.append(f"dense {layer.units}" if isinstance(layer, Dense) else layer.name)
         return " > ".join([*words, *self.operators[len(self.layers) :]])
 
 
@@ -133,7 +133,8 @@ def loads(text: str | bytes, source: str = "architecture") -> Architecture:
             f"{source}: {len(text):,} bytes is too large for an architecture "
             f"(at most {MAX_FILE_BYTES:,})"
         )
-    return decode(text, Architecture, source)
+    architecture: Architecture = decode(text, Architecture, source)
+    return architecture
 
 
 def decode(text: str | bytes, kind: Any, source: str) -> Any:

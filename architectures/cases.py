@@ -83,7 +83,7 @@ def make_case(
     lane: Lane = "generic",
     seed: int = 0,
 ) -> Case:
-    """A case from given values.  ValueError, naming the tensor, for a shape or value that is off."""
+    """A case from given values.  ValueError, naming the tensor, for a wrong shape or value."""
     if parameters.keys() != architecture.parameters.keys():
         raise ValueError(
             f"parameters must be {sorted(architecture.parameters)}, got {sorted(parameters)}"
@@ -133,7 +133,7 @@ def _class_numbers(architecture: Architecture, value: npt.ArrayLike) -> Array:
 
 def _generic(rng: np.random.Generator, shape: Shape, name: str, seed: int) -> Array:
     if name.endswith("weight"):
-        return rng.normal(size=shape) / np.sqrt(shape[-1])
+        return np.asarray(rng.normal(size=shape) / np.sqrt(shape[-1]))
     if name.endswith("slope"):
         return 0.25 + 0.1 * rng.normal(size=shape)
     return rng.normal(size=shape)
@@ -166,7 +166,8 @@ def _extreme(rng: np.random.Generator, shape: Shape, name: str, seed: int) -> Ar
         case "huge":
             return base * (2.0**20 if name == "input" else 1.0)
         case "mixed":
-            return base * 2.0 ** rng.integers(-20, 9, size=shape)
+            scales: Array = 2.0 ** rng.integers(-20, 9, size=shape)
+            return base * scales
         case _:
             return base + (1000.0 if name == "input" else 0.0)
 

@@ -148,7 +148,8 @@ def architectures(
     depth, width, batch = SMALL.get(lane, (limits.max_depth, limits.max_width, limits.max_batch))
     depth, width = min(depth, limits.max_depth), min(width, limits.max_width)
     rows, features = draw(st.integers(1, min(batch, limits.max_batch))), draw(st.integers(1, width))
-    first, layers = features, []
+    first = features
+    layers: list[ops.Operator] = []
     required = limits.activations != ()
     for _ in range(depth):
         if not required and not draw(st.integers(0, 3)):
@@ -221,7 +222,9 @@ def _fitted(
         layers = layers[:-1]
 
 
-def generate(limits: Limits, lane: Lane, dtype: DType, start: int, count: int) -> list[Architecture]:
+def generate(
+    limits: Limits, lane: Lane, dtype: DType, start: int, count: int
+) -> list[Architecture]:
     """`count` architectures from the seed `start`; the same arguments give the same list."""
     found: list[Architecture] = []
 

@@ -258,7 +258,7 @@ def parameter_shapes(op: Operator, x: Shape) -> dict[str, Shape]:
     """The operator's parameters by name, each with its shape, for x of shape `x`."""
     match op:
         case Dense(units, bias):
-            weight = {"weight": (units, x[-1])}
+            weight: dict[str, Shape] = {"weight": (units, x[-1])}
             return {**weight, "bias": (units,)} if bias else weight
         case PReLU(shared):
             return {"slope": (1,) if shared else (x[-1],)}

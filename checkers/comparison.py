@@ -62,7 +62,7 @@ def compare(
     g, c, allowed, directions = _on_common_ground(subject, checker, tensor, rounding, alpha)
     resolution = None
     if directions is None:
-        error, bound = norm(g - c), _norm_bound(checker, tensor, rounding, alpha)
+        error, bound = norm(g - c), _norm_bound(subject, checker, tensor, rounding, alpha)
         size = norm(c)
     else:
         error, bound = float(np.max(np.abs(g - c))), float(np.max(allowed))
@@ -78,15 +78,17 @@ def compare(
         reason = "no finite error bound"
         return Comparison(checker.checker, tensor, "INCONCLUSIVE", reason=reason)
 
-    ratio = _ratio(np.float64(error), np.float64(bound))
+    ratio = float(_ratio(np.asarray(error), np.asarray(bound)))
     ratios = _ratio(np.abs(g - c), allowed)
     reason = ""
     if ratios.size and ratios.max() > max(ratio, 1.0):
         where = _entry(ratios == ratios.max())
         error, bound = float(np.abs(g - c)[where]), float(np.broadcast_to(allowed, g.shape)[where])
         if directions is None:
-            reason = f"entry {where}: {float(g[where]):.17g}, {checker.checker} {float(c[where]):.17g}"
-    ratio = max(float(ratio), float(ratios.max(initial=0.0)))
+            reason = (
+                f"entry {where}: {float(g[where]):.17g}, {checker.checker} {float(c[where]):.17g}"
+            )
+    ratio = max(ratio, float(ratios.max(initial=0.0)))
     terms = rounding.norm(tensor) / UNIT[rounding.dtype]
     scale = size if size > bound else terms
     if scale > 0:
@@ -139,9 +141,9 @@ def _project(g: Array, directions: Array) -> Array:
         return directions.reshape(len(directions), -1) @ g.reshape(-1)
 
 
-def _norm_bound(checker: Estimate, tensor: str, rounding: Rounding, alpha: float) -> float:
-    shape = checker.entries[tensor].shape
-    own = norm(np.broadcast_to(np.asarray(checker.bounds.get(tensor, 0.0)), shape))
+def _norm_bound(a: Estimate, b: Estimate, tensor: str, rounding: Rounding, alpha: float) -> float:
+    shape = b.entries[tensor].shape
+    own = sum(norm(np.broadcast_to(np.asarray(e.bounds.get(tensor, 0.0)), shape)) for e in (a, b))
     return rounding.factor(alpha) * rounding.norm(tensor) + own
 
 

@@ -64,7 +64,7 @@ def ec_noise(values: Array) -> Array:
         window = np.array(levels[k : k + 3])
         agree = (window.max(axis=0) <= 4 * window.min(axis=0)) & signs[k]
         noise = np.where(agree, levels[k], noise)
-    return noise
+    return np.asarray(noise)
 
 
 def romberg(plus: Array, minus: Array, h: Array, noise: Array) -> tuple[Array, Array]:

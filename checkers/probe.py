@@ -106,9 +106,7 @@ class Probe:
         for begin in range(0, size, chunk):
             yield np.arange(begin, min(begin + chunk, size))
 
-    def reach(
-        self, name: str, offsets: Array, *, strict: bool = False
-    ) -> tuple[Array, Array]:
+    def reach(self, name: str, offsets: Array, *, strict: bool = False) -> tuple[Array, Array]:
         """How far along each of `offsets` the loss stays on one scale, and its grain; (d,) each.
 
         The reach is the least t at which t * offset moves some edge by the radius of the

@@ -213,7 +213,7 @@ def _complex_deviation(
         deviation = _sum_deviation(unit, n, result.real, np.matmul(a * a, b * b))
         return deviation + 1j * _sum_deviation(unit, 2 * n, result.imag, tangent)
     if ufunc in _TRANSCENDENTAL:
-        return 1.1 * unit * (np.abs(result.real) + 1j * np.abs(result.imag))
+        return np.asarray(1.1 * unit * (np.abs(result.real) + 1j * np.abs(result.imag)))
     spread = np.abs(result.imag)
     if ufunc in (np.multiply, np.square):
         (a, da), (b, db) = (real[0], imag[0]), (real[-1], imag[-1])
@@ -221,13 +221,13 @@ def _complex_deviation(
     elif ufunc is np.divide:
         (a, b), (da, db) = real, imag
         spread = np.hypot(da / b, result.real * (db / b))
-    return relative * (np.abs(result.real) + 1j * (np.abs(result.imag) + spread))
+    return np.asarray(relative * (np.abs(result.real) + 1j * (np.abs(result.imag) + spread)))
 
 
 def _sum_deviation(unit: float, n: int, total: Array, squares: Array) -> Array:
     if n <= 1:
-        return unit / np.sqrt(3) * np.abs(total)
-    return unit / np.sqrt(3) * np.sqrt(n / 3 * total**2 + (n / 6 + 1) * squares)
+        return np.asarray(unit / np.sqrt(3) * np.abs(total))
+    return np.asarray(unit / np.sqrt(3) * np.sqrt(n / 3 * total**2 + (n / 6 + 1) * squares))
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ def rms(x: Array) -> Array:
     """The root of the mean square along axis 0, where squares would underflow too."""
     scale = np.max(np.abs(x), axis=0)
     scale = np.where((scale > 0) & np.isfinite(scale), scale, 1.0)
-    return scale * np.sqrt(np.mean((x / scale) ** 2, axis=0))
+    return np.asarray(scale * np.sqrt(np.mean((x / scale) ** 2, axis=0)))
 
 
 def norm(x: Array) -> float:
@@ -318,8 +318,8 @@ def measure(
 ) -> Rounding:
     """Measure what rounding in `case.dtype` may do to this case, with fresh noise per seed.
 
-    `normwise` allows for operators that cancel.  The pieces of piecewise functions are held at `branches`, by default those of the
-    unperturbed pass.
+    `normwise` allows for operators that cancel.  The pieces of piecewise functions are held
+    at `branches`, by default those of the unperturbed pass.
     """
     wide = promote(case)
     a, target = wide.architecture, wide.target
@@ -341,7 +341,9 @@ def measure(
         else:
             mean = getattr(a.loss, "reduction", "sum") in ("mean", "batch_mean")
             size = np.full((1, 1), 1.0 / a.batch if mean else 1.0)
-        return result + noise.unit * size * noise.rng.standard_normal((replicas, *result.shape[-2:]))
+        draw = noise.rng.standard_normal((replicas, *result.shape[-2:]))
+        disturbed: Array = result + noise.unit * size * draw
+        return disturbed
 
     with np.errstate(all="ignore"):
         x, one = replicate(wide.input, noise), replicate(np.ones((1, 1)), noise)

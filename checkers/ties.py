@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -119,6 +119,13 @@ def realised(case: Case, ties: tuple[Tie, ...], seed: int) -> list[Array]:
     return list(np.unique(masks, axis=0))
 
 
+def enumerable(case: Case, ties: tuple[Tie, ...]) -> bool:
+    """Whether the combinations of pieces are few enough, on a network small enough."""
+    a = case.architecture
+    size = int(np.prod(a.input)) + sum(int(np.prod(s)) for s in a.parameters.values())
+    return len(ties) <= MOST_TIES and size <= MOST_ENTRIES
+
+
 def gradient_names(case: Case) -> tuple[str, ...]:
     """The tensors whose gradients the hulls are made of: the parameters and the input."""
     return (*case.architecture.parameters, "input")
@@ -183,3 +190,21 @@ def undecided(case: Case, ties: tuple[Tie, ...]) -> Mapping[str, Array]:
         name: np.any([other[name] != g for other in found[1:]], axis=0)
         for name, g in found[0].items()
     }
+
+
+def off_the_tie(case: Case) -> Case:
+    """The same network a little away from its ties, where they are too many to enumerate."""
+
+    def move(name: str, x: Array) -> Array:
+        scale = np.max(np.abs(x), initial=0.0) or 1.0
+        noise = stream(case.seed, f"off the tie/{name}").standard_normal(x.shape)
+        moved: Array = (x + 2.0**-10 * scale * noise).astype(x.dtype)
+        return moved
+
+    return replace(
+        case,
+        lane="generic",
+        parameters={name: move(name, x) for name, x in case.parameters.items()},
+        input=move("input", case.input),
+        target=case.target if case.target.dtype == np.int64 else move("target", case.target),
+    )

@@ -125,7 +125,8 @@ def _elu(x: Tensor, alpha: float, scale: float = 1.0) -> Tensor:
 def _gelu(op: operators.GELU, x: Tensor) -> Tensor:
     # F.gelu adds 1 to erf or tanh, which cancels in the left tail.
     if op.form == "exact":
-        return x * torch.special.erfc(x * -math.sqrt(0.5)) / 2
+        exact: Tensor = x * torch.special.erfc(x * -math.sqrt(0.5)) / 2
+        return exact
     near = x.clamp(-100.0, 100.0)  # beyond, sigmoid is 0 or 1 and x^3 may overflow
     return x * _sigmoid(math.sqrt(8 / math.pi) * (near + 0.044715 * near**3))
 
@@ -322,7 +323,7 @@ def _cosine(loss: losses.Cosine, y: Tensor, t: Tensor) -> Tensor:
     def unit(x: Tensor) -> Tensor:
         # Whatever constant `size` is, it cancels; this one keeps squares from overflowing.
         size = x.detach().abs().amax(-1, keepdim=True).clamp(min=loss.epsilon)
-        norm = size * torch.linalg.vector_norm(x / size, dim=-1, keepdim=True)
+        norm: Tensor = size * torch.linalg.vector_norm(x / size, dim=-1, keepdim=True)
         return x / norm.clamp(min=loss.epsilon)
 
     return _reduce(1 - (unit(y) * unit(t)).sum(-1), loss.reduction)

@@ -173,9 +173,7 @@ def run_job(encoded: bytes) -> bytes:
 def judge(case: Case, job: Job | Options) -> Verdict:
     """The verdict on a case; whatever breaks in the harness is an ERROR, not an exception."""
     try:
-        return verify(
-            case, by_name(job.subject), checkers=job.checkers, exhaustive=job.exhaustive
-        )
+        return verify(case, by_name(job.subject), checkers=job.checkers, exhaustive=job.exhaustive)
     except Exception as error:  # the harness's own fault, reported as such
         return Verdict("ERROR", f"{type(error).__name__}: {error}")
 
@@ -284,11 +282,12 @@ def _results(options: Options, began: float) -> Iterator[tuple[Job, list[Result]
         exhausted = False
         while True:
             while not exhausted and len(queue) < AHEAD * options.workers and in_time():
-                job = next(jobs, None)
-                if job is None:
+                upcoming = next(jobs, None)
+                if upcoming is None:
                     exhausted = True
                 else:
-                    queue.append((job, executor.submit(run_job, msgspec.msgpack.encode(job))))
+                    encoded = msgspec.msgpack.encode(upcoming)
+                    queue.append((upcoming, executor.submit(run_job, encoded)))
             if not queue:
                 return
             job, future = queue.pop(0)
@@ -304,9 +303,10 @@ class _Workers:
     def __enter__(self) -> Executor:
         import loky
 
-        environment = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-        self._executor = loky.ProcessPoolExecutor(self.count, env=environment)
-        return self._executor
+        environment = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        self._executor: Any = loky.ProcessPoolExecutor(self.count, env=environment)
+        executor: Executor = self._executor
+        return executor
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         self._executor.shutdown(wait=kind is None, kill_workers=kind is not None)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import rich_click as click
 
-from backproof.errors import INTERRUPTED, UsageProblem
+from backproof.errors import INTERRUPTED, USAGE, UsageProblem
 
 
 class Entry(NamedTuple):
@@ -41,7 +41,7 @@ class Group(click.RichGroup):
             return None
         entry = COMMANDS[cmd_name]
         if ctx.resilient_parsing or not sys.argv[1:] or sys.argv[1] in ("--help", "-h"):
-            return click.RichCommand(cmd_name, help=entry.summary)
+            return click.RichCommand(name=cmd_name, callback=None, help=entry.summary)
         module = importlib.import_module(f"backproof.commands.{entry.module}")
         found: click.Command = getattr(module, entry.attribute)
         return found
@@ -54,10 +54,11 @@ class Group(click.RichGroup):
             raise UsageProblem(f"No command {args[0]!r}; there are {names}.") from None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(USAGE)
         try:
             return super().parse_args(ctx, args)
-        except click.exceptions.NoArgsIsHelpError:
-            raise
         except click.UsageError as error:
             raise UsageProblem(error.format_message()) from None
 

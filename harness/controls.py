@@ -15,8 +15,8 @@ import numpy as np
 from backproof.architectures.cases import Case, stream
 from backproof.checkers import rounding, ties
 from backproof.checkers.verdict import CheckerName, Verdict, reference_subject, verify
-from backproof.reference.faults.catalogue import FAULTS, Fault, sites
 from backproof.planting import operator_at, planted
+from backproof.reference.faults.catalogue import FAULTS, Fault, sites
 
 SHOWS = 1000.0
 

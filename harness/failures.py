@@ -16,8 +16,8 @@ from backproof.architectures.architecture import (
 )
 from backproof.architectures.cases import Case, DType, Lane, make_case
 from backproof.checkers.verdict import CHECKERS, CheckerName, Verdict, estimates
-from backproof.reference.arrays import Array
 from backproof.planting import BY_NAME, by_name
+from backproof.reference.arrays import Array
 
 MAX_FILE_BYTES = 256 * 2**20
 FORMAT = 1
@@ -98,7 +98,7 @@ def _plain(array: Array | None) -> Any:
         return None
     values = np.asarray(array)
     if not np.isfinite(values).all():
-        return np.where(np.isfinite(values), values, None).tolist()
+        return [_plain(v) for v in values] if values.ndim else None
     return values.astype(np.float64).tolist() if values.dtype == np.float32 else values.tolist()
 
 

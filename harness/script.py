@@ -17,9 +17,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from backproof.architectures.architecture import edge_name
 from backproof.architectures.cases import Case
 from backproof.checkers.verdict import Verdict
-from backproof.reference import arrays, network
+from backproof.reference import arrays
 from backproof.reference.arrays import Array
 from backproof.reference.pages import LAYERS, LOSSES
 
@@ -86,7 +87,7 @@ def at(tensor, offset):
 if __name__ == "__main__":
     BRANCHES, PIECES, EDGES = None, {}, {0: INPUT}
     np.seterr(all="ignore")
-    print("loss of the subject:", SUBJECT_LOSS, "  of this script:", loss_from(INPUT, PARAMETERS, 0))
+    print("loss of the subject:", SUBJECT_LOSS, " here:", loss_from(INPUT, PARAMETERS, 0))
     BASE, BRANCHES = dict(EDGES), PIECES  # hold every piecewise function on its piece
     value = PARAMETERS.get(TENSOR)
     if value is None:
@@ -221,5 +222,5 @@ def _json(value: Any) -> str:
 
 def _shape(case: Case, tensor: str) -> tuple[int, ...]:
     a = case.architecture
-    edges = {network.edge_name(i): s for i, s in enumerate(a.edges)}
+    edges = {edge_name(i): s for i, s in enumerate(a.edges)}
     return {**a.parameters, **edges}[tensor]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from backproof.architectures import operators as ops
 from backproof.architectures.operators import Operator, parameter_shapes
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from backproof.architectures import losses
 from backproof.architectures.losses import Loss, target_kind
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import mpmath
 import numpy as np
 import numpy.typing as npt
+
 from backproof.architectures import losses
 from backproof.architectures.losses import Loss
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from loss_instances import LOSS_INSTANCES
+
 from backproof.architectures import losses
 from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture, edge_name
@@ -19,7 +21,6 @@ from backproof.reference.arrays import Array, Arrays
 from backproof.reference.faults import catalogue, in_activations
 from backproof.reference.faults.catalogue import FAULTS, Fault
 from backproof.reference.pages import LAYERS
-from loss_instances import LOSS_INSTANCES
 
 ACTIVATIONS: tuple[Any, ...] = (
     *(kind() for kind in ops.ACTIVATIONS),

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from backproof.architectures import operators as ops
-from backproof.architectures.operators import ACTIVATIONS, Operator, output_shape
-from backproof.reference.arrays import regions
-from backproof.reference.pages import LAYERS
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from instances import ACTIVATION_INSTANCES, activation_id, activation_parameters
+
+from backproof.architectures import operators as ops
+from backproof.architectures.operators import ACTIVATIONS, Operator, output_shape
+from backproof.reference.arrays import regions
+from backproof.reference.pages import LAYERS
 
 pytestmark = pytest.mark.filterwarnings("error")
 

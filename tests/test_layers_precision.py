@@ -19,11 +19,12 @@ import mpmath as mp
 import numpy as np
 import numpy.typing as npt
 import pytest
+from instances import ACTIVATION_INSTANCES, activation_id
+
 from backproof.architectures import operators as ops
 from backproof.architectures.operators import Operator
 from backproof.reference.arrays import regions
 from backproof.reference.pages import LAYERS
-from instances import ACTIVATION_INSTANCES, activation_id
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -7,6 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from loss_instances import BATCH, CLASSES, LOSS_INSTANCES, WEIGHTS, draw, loss_id
+from loss_specification import exact
+from msgspec.structs import replace
+
 from backproof.architectures import losses
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import draw_case
@@ -16,9 +20,6 @@ from backproof.checkers import rounding
 from backproof.reference import pages
 from backproof.reference.arrays import Array, Kink, regions
 from backproof.reference.losses import penalties
-from loss_instances import BATCH, CLASSES, LOSS_INSTANCES, WEIGHTS, draw, loss_id
-from loss_specification import exact
-from msgspec.structs import replace
 
 U = 2.0**-53
 STEP = 1e-30  # of the complex step: its square vanishes beside any value here

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from backproof.architectures import losses
 from backproof.architectures.architecture import Architecture, edge_name
 from backproof.architectures.cases import Case, draw_case

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 import torch
+
 from backproof.architectures import losses
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import draw_case

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import streams
+
 from backproof.checkers.comparison import Comparison
 from backproof.checkers.verdict import Verdict
 from backproof.reports import events
@@ -114,7 +115,7 @@ def test_the_format_is_always_written() -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EventError, match="events.ndjson: No such file"):
+    with pytest.raises(EventError, match=r"events\.ndjson: No such file"):
         events.read(tmp_path / "events.ndjson")
 
 

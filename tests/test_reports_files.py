@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 import streams
+
 from backproof.checkers.comparison import Comparison
 from backproof.checkers.verdict import CheckerVerdict, Verdict
 from backproof.reports import html as html_report
@@ -306,7 +307,7 @@ def test_the_limit_stands_at_the_left_edge_of_its_decade() -> None:
 def test_bars_stay_inside_and_labels_apart() -> None:
     values = [0.0, float("inf"), 1e-300, 1e300, *(10.0**e for e in range(-20, 10))]
     chart = drawn(values, 0, "bound", "0")
-    assert all(0 <= b.x and b.x + b.width <= WIDTH and b.y >= 0 and b.width > 0 for b in chart.bars)
+    assert all(b.x >= 0 and b.x + b.width <= WIDTH and b.y >= 0 and b.width > 0 for b in chart.bars)
     assert all(b.y + b.height <= HEIGHT for b in chart.bars)
     xs = [t.x for t in chart.ticks]
     assert all(b - a >= APART - 0.2 for a, b in itertools.pairwise(xs))

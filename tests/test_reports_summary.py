@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import pytest
 import streams
+
 from backproof.architectures import losses
 from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 import streams
+from rich.console import Console
+
 from backproof.architectures import losses
 from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture
@@ -16,7 +18,6 @@ from backproof.reports.events import AnyEvent
 from backproof.reports.progress import LiveProgress
 from backproof.reports.summary import summarise
 from backproof.reports.terminal import PAGES, render
-from rich.console import Console
 
 
 def plain(events: Sequence[AnyEvent], width: int = 100, folder: str | None = None) -> str:

@@ -20,6 +20,11 @@ import numpy.typing as npt
 import pytest
 import torch
 import torch.nn.functional as F
+from instances import ACTIVATION_INSTANCES, activation_id
+from loss_instances import LOSS_INSTANCES, draw, loss_id
+from loss_specification import exact
+from torch import Tensor
+
 from backproof.architectures import losses
 from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture
@@ -29,10 +34,6 @@ from backproof.architectures.operators import ACTIVATIONS, OPERATORS, Operator
 from backproof.checkers import with_torch
 from backproof.checkers.estimate import Estimate, Unsupported
 from backproof.checkers.with_torch import FORWARD, LOSS, estimate
-from instances import ACTIVATION_INSTANCES, activation_id
-from loss_instances import LOSS_INSTANCES, draw, loss_id
-from loss_specification import exact
-from torch import Tensor
 
 Array = npt.NDArray[Any]
 Real = Any

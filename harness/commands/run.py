@@ -34,7 +34,7 @@ from backproof.reports.write import EventWriter, write, write_all
 OUTPUT = "reports/out"
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """Seconds: `90`, `90s`, `2m`, `1h`."""
 
     name = "duration"
@@ -67,36 +67,96 @@ def one_of(names: Iterable[str]) -> Callable[..., tuple[str, ...]]:
 @click.command(cls=Command)
 @click.option("--cases", type=click.IntRange(1), help="How many.  [default: 400]")
 @click.option("--max-time", type=Duration(), help="Stop after so long, such as 60s or 2m.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
-              help="The same seed and version give the same cases and verdicts.")
-@click.option("--activation", multiple=True, metavar="NAME", callback=one_of(ACTIVATION_NAMES),
-              help="Only these activations; repeat it or use commas.")
-@click.option("--loss", multiple=True, metavar="NAME", callback=one_of(LOSS_NAMES),
-              help="Only these losses; repeat it or use commas.")
-@click.option("--max-depth", type=click.IntRange(1, 64), default=4, show_default=True,
-              help="Hidden blocks, each a dense layer and an activation.")
-@click.option("--max-width", type=click.IntRange(1, 1024), default=8, show_default=True,
-              help="Features of a layer.")
-@click.option("--max-batch", type=click.IntRange(1, 1024), default=5, show_default=True,
-              help="Examples in a batch.")
-@click.option("--dtype", multiple=True, metavar="NAME", callback=one_of(DTYPES),
-              help="float64 or float32.  [default: both]")
-@click.option("--lane", multiple=True, metavar="NAME", callback=one_of(LANES),
-              help=f"{', '.join(LANES)}.  [default: all]")
-@click.option("--checker", multiple=True, metavar="NAME", callback=one_of(CHECKERS),
-              help=f"{', '.join(CHECKERS)}.  [default: all]")
-@click.option("--exhaustive", is_flag=True,
-              help="Check every entry numerically, not one direction a tensor.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    help="The same seed and version give the same cases and verdicts.",
+)
+@click.option(
+    "--activation",
+    multiple=True,
+    metavar="NAME",
+    callback=one_of(ACTIVATION_NAMES),
+    help="Only these activations; repeat it or use commas.",
+)
+@click.option(
+    "--loss",
+    multiple=True,
+    metavar="NAME",
+    callback=one_of(LOSS_NAMES),
+    help="Only these losses; repeat it or use commas.",
+)
+@click.option(
+    "--max-depth",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Hidden blocks, each a dense layer and an activation.",
+)
+@click.option(
+    "--max-width",
+    type=click.IntRange(1, 1024),
+    default=8,
+    show_default=True,
+    help="Features of a layer.",
+)
+@click.option(
+    "--max-batch",
+    type=click.IntRange(1, 1024),
+    default=5,
+    show_default=True,
+    help="Examples in a batch.",
+)
+@click.option(
+    "--dtype",
+    multiple=True,
+    metavar="NAME",
+    callback=one_of(DTYPES),
+    help="float64 or float32.  [default: both]",
+)
+@click.option(
+    "--lane",
+    multiple=True,
+    metavar="NAME",
+    callback=one_of(LANES),
+    help=f"{', '.join(LANES)}.  [default: all]",
+)
+@click.option(
+    "--checker",
+    multiple=True,
+    metavar="NAME",
+    callback=one_of(CHECKERS),
+    help=f"{', '.join(CHECKERS)}.  [default: all]",
+)
+@click.option(
+    "--exhaustive", is_flag=True, help="Check every entry numerically, not one direction a tensor."
+)
 @click.option("--architecture", metavar="FILE", help="Verify this network instead of random ones.")
-@click.option("--plant", metavar="FAULT",
-              help="Verify a reference made wrong on purpose, to see what a failure looks like.")
+@click.option(
+    "--plant",
+    metavar="FAULT",
+    help="Verify a reference made wrong on purpose, to see what a failure looks like.",
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
-@click.option("--workers", type=click.IntRange(1, 256),
-              help="Processes.  [default: one for each core]")
-@click.option("--max-inconclusive", type=click.FloatRange(0, 1), default=0.10, show_default=True,
-              help="The share of undecided cases above which the exit code is 5.")
-@click.option("--output", metavar="DIR", default=OUTPUT, show_default=True,
-              help="Where events and reports go.")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), help="Processes.  [default: one for each core]"
+)
+@click.option(
+    "--max-inconclusive",
+    type=click.FloatRange(0, 1),
+    default=0.10,
+    show_default=True,
+    help="The share of undecided cases above which the exit code is 5.",
+)
+@click.option(
+    "--output",
+    metavar="DIR",
+    default=OUTPUT,
+    show_default=True,
+    help="Where events and reports go.",
+)
 @click.option("--quiet", is_flag=True, help="No progress, and one line at the end.")
 def command(**given: Any) -> None:  # fmt: skip
     """Verify the hand-derived backward passes on random networks.

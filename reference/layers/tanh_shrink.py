@@ -1,6 +1,6 @@
 """Tanh shrinkage: what tanh takes away from x.
 
-    y = x - tanh(x)        dy = (1 - (1 - tanh^2 x)) dx = tanh^2(x) dx        x_bar = tanh^2(x) y_bar
+    y = x - tanh(x)    dy = (1 - (1 - tanh^2 x)) dx = tanh^2(x) dx    x_bar = tanh^2(x) y_bar
 
 Near 0, y is about x^3 / 3 and the difference cancels.  Put it over cosh x and subtract the
 two series term by term: with 1/(2k)! - 1/(2k+1)! = 2k/(2k+1)!,

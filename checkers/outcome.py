@@ -1,0 +1,216 @@
+"""A verdict as data, and how the comparisons of one case are rolled up into it.
+
+* A subject is blamed where checkers that disagree with it agree with each other.  One
+  checker alone against the others is itself the odd one out: an ERROR of the harness.
+* A PASS needs every tensor confirmed by two checkers (by all, where fewer were asked), each
+  at a resolution that proves something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from ..architectures.architecture import Architecture
+from .comparison import Comparison, Status
+
+NEEDED = 2
+"""How many independent checkers must confirm a tensor."""
+
+
+class OperatorVerdict(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the case says of one operator: the worst of the tensors that it produces."""
+
+    operator: str
+    status: Status
+    ratio: float = 0.0
+    resolution: float | None = None
+
+
+class CheckerVerdict(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one checker says of the subject over all tensors."""
+
+    checker: str
+    status: Status
+    ratio: float = 0.0
+    resolution: float | None = None
+    reason: str = ""
+
+
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The outcome of one case.
+
+    `resolution` is the smallest relative error that would have been caught in its worst
+    resolved tensor.  `operator` and `tensor` name where a FAIL first shows in backward
+    order.  `convention` names the choice at ties.  `comparisons` holds those that did not
+    pass.
+    """
+
+    status: Status
+    reason: str = ""
+    resolution: float | None = None
+    operator: str = ""
+    tensor: str = ""
+    convention: str = ""
+    checkers: tuple[CheckerVerdict, ...] = ()
+    operators: tuple[OperatorVerdict, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+
+
+_WORST: tuple[Status, ...] = (
+    "FAIL", "ERROR", "TIMEOUT", "INCONCLUSIVE", "UNSUPPORTED", "PASS",
+)  # fmt: skip
+
+
+def worst(statuses: Iterable[Status]) -> Status:
+    """The status that decides among several."""
+    return min(statuses, key=_WORST.index)
+
+
+Agree = Callable[[Sequence[str], str], bool]
+"""Whether these checkers agree with each other on a tensor."""
+
+
+def conclude(
+    architecture: Architecture,
+    comparisons: Sequence[Comparison],
+    skipped: Sequence[CheckerVerdict],
+    asked: int,
+    agree: Agree,
+    convention: str = "",
+) -> Verdict:
+    """Roll the comparisons of one case up: who is wrong, and has enough been proved?
+
+    `skipped` are the checkers that could not say; `asked` counts all that were asked.
+    """
+    tensors = _grouped(comparisons, lambda c: c.tensor)
+    finest = [r for group in tensors.values() if (r := _finest(group)) is not None]
+
+    def verdict(status: Status, reason: str = "", tensor: str = "") -> Verdict:
+        return Verdict(
+            status,
+            reason,
+            max(finest, default=None),
+            producer(architecture, tensor) if tensor else "",
+            tensor,
+            convention,
+            (*by_checker(comparisons), *skipped),
+            by_operator(architecture, comparisons),
+            tuple(c for c in comparisons if c.status != "PASS"),
+        )
+
+    for tensor, group in tensors.items():
+        if any(c.status == "FAIL" for c in group):
+            return verdict(*_blame(tensor, group, agree), tensor)
+    broken = next((c for c in skipped if c.status == "ERROR"), None)
+    if broken:
+        return verdict("ERROR", f"{broken.checker}: {broken.reason}")
+    if not tensors:
+        return verdict("INCONCLUSIVE", "nothing was compared")
+    for tensor, group in tensors.items():
+        confirmed = sum(c.status == "PASS" for c in group)
+        # only the frameworks have a forward pass of their own to compare the loss with
+        needed = min(NEEDED, len(group) if tensor == "loss" else asked)
+        if confirmed < needed:
+            why = next((c.reason for c in group if c.status != "PASS"), "too few checkers")
+            return verdict("INCONCLUSIVE", f"{tensor} is confirmed by {confirmed}: {why}", tensor)
+    return verdict("PASS")
+
+
+def _blame(tensor: str, group: Sequence[Comparison], agree: Agree) -> tuple[Status, str]:
+    """Who is wrong about a tensor: the subject, or a checker."""
+    failing = [c for c in group if c.status == "FAIL"]
+    names, passing = [c.checker for c in failing], [c.checker for c in group if c.status == "PASS"]
+    if len(names) == 1 and passing:
+        return "ERROR", (
+            f"{names[0]} is the odd one out on {tensor}: the subject agrees with {listed(passing)}"
+        )
+    if not agree(names, tensor):
+        return "ERROR", f"the checkers disagree on {tensor}: {listed(names)}"
+    words = f"{tensor} disagrees with {listed(names)}" + (" alone" if len(names) == 1 else "")
+    if passing:
+        words += f", and agrees with {listed(passing)}, which differentiate the same forward"
+    worst_one = max(failing, key=lambda c: c.ratio)
+    detail = worst_one.reason or f"error {worst_one.error:.3g}, bound {worst_one.bound:.3g}"
+    return "FAIL", f"{words}; {detail}"
+
+
+def failed(architecture: Architecture, comparisons: Sequence[Comparison], reason: str) -> Verdict:
+    """A FAIL for a reason that needs no checker."""
+    tensor = comparisons[0].tensor
+    return Verdict(
+        "FAIL",
+        reason,
+        operator=producer(architecture, tensor),
+        tensor=tensor,
+        operators=by_operator(architecture, comparisons),
+        comparisons=tuple(comparisons),
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def producer(architecture: Architecture, tensor: str) -> str:
+    """The operator whose backward pass produces a tensor's gradient."""
+    layers = architecture.layers
+    if tensor == "loss":
+        return architecture.loss.name
+    i = 0 if tensor == "input" else int(tensor.split(".")[1])
+    if tensor.endswith(".output"):
+        i += 1
+    return layers[i].name if i < len(layers) else architecture.loss.name
+
+
+def by_checker(comparisons: Sequence[Comparison]) -> tuple[CheckerVerdict, ...]:
+    """One row a checker: PASS where it confirms every tensor that it was asked about."""
+    rows = []
+    for name, group in _grouped(comparisons, lambda c: c.checker).items():
+        passed = [c.resolution for c in group if c.status == "PASS" and c.resolution is not None]
+        ratio = max(c.ratio for c in group)
+        status = worst(c.status for c in group)
+        rows.append(CheckerVerdict(name, status, ratio, max(passed, default=None)))
+    return tuple(rows)
+
+
+def by_operator(
+    architecture: Architecture, comparisons: Sequence[Comparison]
+) -> tuple[OperatorVerdict, ...]:
+    """One row an operator, in backward order; what lies behind the first failure is undecided."""
+    groups = _grouped(comparisons, lambda c: producer(architecture, c.tensor))
+    weights = [c for c in comparisons if c.tensor.endswith(".weight")]
+    if weights:  # a penalty's gradient shows in the weights' alone
+        groups |= dict.fromkeys(architecture.operators[len(architecture.layers) + 1 :], weights)
+    rows: list[OperatorVerdict] = []
+    behind = False
+    for operator, group in groups.items():
+        tensors = _grouped(group, lambda c: c.tensor).values()
+        if any(c.status == "FAIL" for c in group):
+            status: Status = "INCONCLUSIVE" if behind else "FAIL"
+            behind = True
+        elif all(any(c.status == "PASS" for c in tensor) for tensor in tensors):
+            status = "PASS"
+        else:
+            status = "INCONCLUSIVE"
+        finest = [r for tensor in tensors if (r := _finest(tensor)) is not None]
+        ratio = max(c.ratio for c in group)
+        rows.append(OperatorVerdict(operator, status, ratio, max(finest, default=None)))
+    return tuple(rows)
+
+
+def _finest(group: Sequence[Comparison]) -> float | None:
+    """The finest resolution at which a tensor was confirmed."""
+    passed = [c.resolution for c in group if c.status == "PASS" and c.resolution is not None]
+    return min(passed, default=None)
+
+
+def _grouped(
+    comparisons: Iterable[Comparison], key: Callable[[Comparison], str]
+) -> dict[str, list[Comparison]]:
+    groups: dict[str, list[Comparison]] = {}
+    for c in comparisons:
+        groups.setdefault(key(c), []).append(c)
+    return groups

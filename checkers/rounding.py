@@ -10,7 +10,8 @@ tuned: the noise of each operation is
     dot product and sum of length n     (u^2 / 3) [(n / 3) S^2 + (n / 6 + 1) Q],
                                         S = sum a b, Q = sum (a b)^2  (Higham and Mary 2019)
     a constant that is not dyadic       relative, variance u^2 / 3, one draw a replica
-    every result                        and absolutely, the smallest normal number
+    every result                        and absolutely, up to the smallest normal number,
+                                        but never beyond zero: it may underflow
 
 `Noisy` arrays do it: an ndarray subclass whose every ufunc adds its noise, so that the
 code measured is the reference's own and not a copy of it.  All K replicas run at once,
@@ -104,7 +105,9 @@ class Noise:
         if np.iscomplexobj(result):
             real, imag = (self.rng.standard_normal(shape) for _ in range(2))
             return result + deviation.real * real + 1j * (deviation.imag * imag)
-        return result + (deviation + floor) * self.rng.standard_normal(shape)
+        draw = self.rng.standard_normal(shape)
+        underflow = np.minimum(floor, np.abs(result)) * np.minimum(np.maximum(draw, -1.0), 1.0)
+        return np.asarray(result + deviation * draw + underflow)
 
     def constant(self, value: Any, rank: int) -> Any:
         """A Python number as this dtype holds it: perturbed unless 24 bits hold it exactly.

@@ -330,7 +330,7 @@ compiled in 40 ms rather than 171 (2 cores, JAX 0.10.2); accuracy, measured, is 
 # --- the network ------------------------------------------------------------------------
 
 
-def _total(
+def total_loss(
     architecture: Architecture,
     parameters: Parameters,
     perturbations: Mapping[str, Array],
@@ -351,7 +351,7 @@ def _total(
 
 
 @contextmanager
-def _float64_on_cpu() -> Iterator[None]:
+def float64_on_cpu() -> Iterator[None]:
     """JAX as this module needs it, whatever the host has set; restored afterwards."""
     try:
         cpu = jax.devices("cpu")[0]
@@ -383,7 +383,7 @@ def _gradients(architecture: Architecture) -> Callable[..., Any]:
 
     def gradients(parameters: Parameters, x: Array, target: Array) -> Any:
         def total(parameters: Parameters, perturbations: Mapping[str, Array]) -> Array:
-            return _total(architecture, parameters, perturbations, x, target)
+            return total_loss(architecture, parameters, perturbations, x, target)
 
         zeros = {edge_name(i): jnp.zeros(s) for i, s in enumerate(architecture.edges)}
         return jax.value_and_grad(total, argnums=(0, 1))(parameters, zeros)
@@ -400,7 +400,7 @@ def estimate(case: Case) -> Estimate:
     parameters = {k: np.asarray(v, np.float64) for k, v in case.parameters.items()}
     x = np.asarray(case.input, np.float64)
     t = np.asarray(case.target, np.int64 if case.target.dtype.kind == "i" else np.float64)
-    with _float64_on_cpu():
+    with float64_on_cpu():
         loss, gradients = _gradients(case.architecture)(parameters, x, t)
         entries = {k: np.array(v) for part in gradients for k, v in part.items()}
         return Estimate("jax", float(loss), entries)
@@ -415,7 +415,7 @@ def sgd_trajectory(cases: Sequence[Case], learning_rate: float) -> list[dict[str
     optax: Any = import_module("optax")  # needed by training alone, and slow to import
     trajectory = []
     optimiser = optax.sgd(learning_rate)
-    with _float64_on_cpu():
+    with float64_on_cpu():
         first = cases[0].parameters
         parameters: Any = {k: jnp.asarray(v, jnp.float64) for k, v in first.items()}
         state = optimiser.init(parameters)

@@ -1,0 +1,246 @@
+"""False alarms on correct networks, and the smallest error caught, beside the peers.
+
+    python benchmarks/verdicts.py                 # everything, about half an hour on two cores
+    python benchmarks/verdicts.py --cases 2000    # a shorter first part
+    python benchmarks/verdicts.py --networks 40   # a shorter second part
+
+Part 1 runs a campaign of correct networks over all lanes, in float64 and float32, and counts
+every verdict that is not PASS.  Part 2 multiplies the gradient of one parameter by 1 + e on
+float64 networks of the generic lane, for e = 1e-1, 1e-2, ..., and asks our verdict,
+`torch.autograd.gradcheck` (slow and fast mode) and `jax.test_util.check_grads`, each with
+its defaults, on the very same network, values and wrong gradient.  Part 3 asks the peers the
+same of correct ReLU networks with integer data.  The tables are Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backproof.architectures.architecture import Architecture, edge_name
+from backproof.architectures.cases import Case, draw_case, stream
+from backproof.architectures.generation import Limits, generate
+from backproof.architectures.losses import SquaredError
+from backproof.architectures.operators import Dense, ReLU
+from backproof.campaign import Options, run
+from backproof.checkers.verdict import reference_subject, verify
+from backproof.reference import network
+from backproof.reports.events import AnyEvent, CaseFinished, ControlFinished
+
+ERRORS = [10.0**-k for k in range(1, 15)]
+SHARE = 0.99
+
+Detects = Callable[[Case, str, float], bool]
+"""Whether a checker flags the gradient of one parameter that is wrong by a relative error."""
+
+
+def false_alarms(cases: int, workers: int, seed: int) -> None:
+    """Part 1: correct networks, every lane, both dtypes."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    alarms: list[str] = []
+    controls: Counter[bool] = Counter()
+
+    def listen(event: AnyEvent) -> None:
+        if isinstance(event, CaseFinished):
+            status = event.verdict.status
+            counts[event.lane, event.dtype, status] += 1
+            if status in ("FAIL", "ERROR"):
+                alarms.append(f"{event.id} seed {event.seed}: {event.verdict.reason}")
+                alarms.append(f"    {event.architecture}")
+            done = sum(counts.values())
+            if done % 500 == 0:
+                print(f"{done} cases, {len(alarms) // 2} alarms", file=sys.stderr, flush=True)
+        elif isinstance(event, ControlFinished):
+            controls[event.caught] += 1
+            if not event.caught:
+                alarms.append(f"{event.id}: {event.fault} at {event.site} missed")
+                alarms.append(f"    {event.verdict.status} {event.verdict.reason}")
+
+    run(Options(cases=cases, seed=seed, workers=workers), listen)
+    statuses = ["PASS", "FAIL", "ERROR", "INCONCLUSIVE"]
+    print("| lane | dtype | cases | " + " | ".join(statuses) + " |")
+    print("| --- | --- " + "| ---: " * (1 + len(statuses)) + "|")
+    for lane, dtype in sorted({key[:2] for key in counts}):
+        row = [counts[lane, dtype, status] for status in statuses]
+        print(f"| {lane} | {dtype} | {sum(row)} | " + " | ".join(map(str, row)) + " |")
+    total = [sum(n for key, n in counts.items() if key[2] == s) for s in statuses]
+    print(f"| all | both | {sum(total)} | " + " | ".join(map(str, total)) + " |")
+    print(f"\nPlanted faults caught: {controls[True]} of {sum(controls.values())}.\n")
+    for line in alarms:
+        print(line)
+
+
+# --- the same wrong gradient for everybody -------------------------------------------
+
+
+def scaled(case: Case, name: str, error: float) -> Callable[[Case], Any]:
+    """The reference with one parameter's gradient multiplied by 1 + error."""
+
+    def subject(given: Case) -> Any:
+        loss, gradients = reference_subject(given)
+        return loss, {**gradients, name: gradients[name] * (1 + error)}
+
+    return subject
+
+
+def ours(case: Case, name: str, error: float) -> bool:
+    """Our verdict: FAIL."""
+    return verify(case, scaled(case, name, error)).status == "FAIL"
+
+
+def torch_function(case: Case, name: str, error: float) -> tuple[Any, tuple[Any, ...]]:
+    """The network as a custom torch function with that backward, and its inputs."""
+    import torch
+
+    names = list(case.parameters)
+
+    class Network(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, *values: Any) -> Any:
+            ctx.save_for_backward(*values)
+            arrays = {n: v.detach().numpy() for n, v in zip(names, values, strict=True)}
+            loss = network.forward(case.architecture, arrays, case.input, case.target).loss
+            return torch.tensor(float(loss), dtype=torch.float64)
+
+        @staticmethod
+        def backward(ctx: Any, *upstream: Any) -> Any:
+            arrays = {n: v.detach().numpy() for n, v in zip(names, ctx.saved_tensors, strict=True)}
+            trace = network.forward(case.architecture, arrays, case.input, case.target)
+            g = network.backward(case.architecture, arrays, trace)
+            g[name] = g[name] * (1 + error)
+            return tuple(upstream[0] * torch.tensor(g[n]) for n in names)
+
+    inputs = tuple(
+        torch.tensor(np.array(case.parameters[n]), requires_grad=True) for n in names
+    )
+    return Network.apply, inputs
+
+
+def gradcheck(fast: bool) -> Detects:
+    """torch.autograd.gradcheck with its defaults."""
+
+    def detects(case: Case, name: str, error: float) -> bool:
+        from torch.autograd import gradcheck as check
+
+        function, inputs = torch_function(case, name, error)
+        return not check(function, inputs, raise_exception=False, fast_mode=fast)
+
+    return detects
+
+
+def check_grads(case: Case, name: str, error: float) -> bool:
+    """jax.test_util.check_grads, reverse mode, order 1, with its defaults."""
+    import jax
+    from jax.test_util import check_grads as check
+
+    from backproof.checkers import with_jax
+
+    def loss(parameters: Any) -> Any:
+        zeros = {edge_name(i): 0.0 for i in range(len(case.architecture.edges))}
+        return with_jax.total_loss(
+            case.architecture, parameters, zeros, case.input, np.asarray(case.target)
+        )
+
+    @jax.custom_vjp
+    def planted(parameters: Any) -> Any:
+        return loss(parameters)
+
+    def forward(parameters: Any) -> Any:
+        return loss(parameters), parameters
+
+    def backward(parameters: Any, upstream: Any) -> Any:
+        g = dict(jax.grad(loss)(parameters))
+        g[name] = g[name] * (1 + error)
+        return ({n: upstream * v for n, v in g.items()},)
+
+    planted.defvjp(forward, backward)
+    with with_jax.float64_on_cpu():
+        parameters = {n: jax.numpy.asarray(np.array(v)) for n, v in case.parameters.items()}
+        try:
+            check(planted, (parameters,), order=1, modes=("rev",))
+        except AssertionError:
+            return True
+    return False
+
+
+PEERS: dict[str, Detects] = {
+    "backproof": ours,
+    "gradcheck, slow": gradcheck(False),
+    "gradcheck, fast": gradcheck(True),
+    "check_grads": check_grads,
+}
+
+
+def cases_of(count: int, seed: int) -> list[tuple[Case, str]]:
+    """Smooth and piecewise networks of the generic lane, and the parameter to go wrong."""
+    found: list[tuple[Case, str]] = []
+    drawn = generate(Limits(), "generic", "float64", seed, 3 * count)
+    for i, a in enumerate(drawn):
+        case = draw_case(a, seed * 1000 + i)
+        _, g = reference_subject(case)
+        names = [n for n in a.parameters if np.linalg.norm(g[n]) > 1e-3]
+        if names and len(found) < count:
+            found.append((case, str(stream(i, "which").choice(names))))
+    return found
+
+
+def smallest_caught(count: int, seed: int) -> None:
+    """Part 2: the share of wrong gradients that each checker flags, by relative error."""
+    cases = cases_of(count, seed)
+    rates = {
+        peer: [np.mean([detects(c, n, e) for c, n in cases]) for e in ERRORS]
+        for peer, detects in PEERS.items()
+    }
+    alarms = {
+        peer: np.mean([detects(c, n, 0.0) for c, n in cases]) for peer, detects in PEERS.items()
+    }
+    print(f"{len(cases)} networks; one parameter's gradient times 1 + e.\n")
+    print("| e | " + " | ".join(PEERS) + " |\n| --- " + "| ---: " * len(PEERS) + "|")
+    for row, e in enumerate(ERRORS):
+        print(f"| {e:.0e} | " + " | ".join(f"{rates[p][row]:.1%}" for p in PEERS) + " |")
+    print("| correct | " + " | ".join(f"{alarms[p]:.1%}" for p in PEERS) + " |")
+    for peer in PEERS:
+        caught = [e for e, rate in zip(ERRORS, rates[peer], strict=True) if rate >= SHARE]
+        words = f"{min(caught):.0e}" if caught else "none"
+        print(f"\nsmallest error caught in {SHARE:.0%} by {peer}: {words}")
+
+
+def integer_relu(count: int) -> None:
+    """Part 3: correct ReLU networks with integer data, where ties are frequent."""
+    cases = []
+    for seed in range(count):
+        rng = stream(seed, "sizes")
+        n, m, k, rows = (int(v) for v in rng.integers(2, 5, size=4))
+        a = Architecture((rows, n), (Dense(m), ReLU(), Dense(k)), SquaredError())
+        cases.append((draw_case(a, seed, lane="tie"), "layers.0.weight"))
+    print("\n| correct ReLU networks, integer data | false alarms |\n| --- | ---: |")
+    for peer, detects in PEERS.items():
+        print(f"| {peer} | {np.mean([detects(c, n, 0.0) for c, n in cases]):.1%} |")
+
+
+def main() -> None:
+    """Run the three parts, each as long as its option says; 0 leaves it out."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--cases", type=int, default=20_000, help="of part 1")
+    parser.add_argument("--networks", type=int, default=200, help="of part 2 and 3")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    print(f"`python benchmarks/{Path(__file__).name} --cases {given.cases} "
+          f"--networks {given.networks} --seed {given.seed}`\n")  # fmt: skip
+    if given.cases:
+        false_alarms(given.cases, given.workers, given.seed)
+    if given.networks:
+        smallest_caught(given.networks, given.seed)
+        integer_relu(given.networks)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,20 +6,35 @@
 
 from __future__ import annotations
 
+import codecs
+import json
+import re
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from .losses import L1, L2, AnyLoss, Loss, Penalty, check_loss, target_shape
-from .operators import Dense, Layer, Operator, Shape, output_shape, parameter_shapes
+from .checks import check_number, check_tuple
+from .losses import L1, L2, LOSSES, AnyLoss, Penalty, check_loss, target_shape
+from .operators import OPERATORS, Dense, Layer, Shape, output_shape, parameter_shapes
 
 MAX_FILE_BYTES = 4_000_000
 """Far above any network that a person writes down; a guard against the wrong file."""
 
+BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
 MAX_ENTRIES = 50_000_000
 """Parameters and values at every edge together: 400 MB in float64, before any checker."""
+
+
+KINDS: Mapping[str, tuple[str, tuple[type[Any], ...]]] = {
+    "op": ("operators", OPERATORS),
+    "loss": ("losses", LOSSES),
+    "penalty": ("penalties", (L1, L2)),
+}
+"""What an architecture is made of, by the field that names it in JSON."""
 
 
 class ArchitectureError(ValueError):
@@ -40,13 +55,16 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict
 
     def __post_init__(self) -> None:
         _check_input(self.input)
-        for kind, words, values in (
-            (Operator, "operators", self.layers),
-            (Loss, "losses", (self.loss,)),
-            ((L1, L2), "penalties", self.penalties),
+        check_tuple("layers", self.layers, "operators")
+        check_tuple("penalties", self.penalties, "penalties")
+        for tag, values in (
+            ("op", self.layers),
+            ("loss", (self.loss,)),
+            ("penalty", self.penalties),
         ):
+            words, kinds = KINDS[tag]
             for value in values:
-                if not isinstance(value, kind):
+                if type(value) not in kinds:
                     raise ValueError(f"expected one of the {words}, got {value!r}")
         edges = self.edges
         check_loss(self.loss, edges[-1], self.layers[-1] if self.layers else None)
@@ -111,14 +129,12 @@ def _size(shape: Shape) -> int:
 
 
 def _check_input(shape: Any) -> None:
-    if (
-        not isinstance(shape, tuple)
-        or len(shape) != 2
-        or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in shape)
-    ):
+    if not isinstance(shape, tuple) or len(shape) != 2:
         raise ValueError(
             f"input must be (batch, features), two integers of at least 1, got {shape!r}"
         )
+    for i, n in enumerate(shape):
+        check_number(f"input[{i}]", n, int, {"minimum": 1})
 
 
 def dumps(architecture: Architecture) -> str:
@@ -134,19 +150,46 @@ def loads(text: str | bytes, source: str = "architecture") -> Architecture:
             f"(at most {MAX_FILE_BYTES:,})"
         )
     architecture: Architecture = decode(text, Architecture, source)
+    try:
+        json.loads(text, object_pairs_hook=_unique)
+    except ArchitectureError as error:
+        raise ArchitectureError(f"{source}: {error}") from None
     return architecture
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    """Refuse a key that stands twice in one object: which of the two was meant?"""
+    keys = [key for key, _ in pairs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ArchitectureError(f"the field `{key}` stands twice in one object")
 
 
 def decode(text: str | bytes, kind: Any, source: str) -> Any:
     """Decode JSON into `kind`, turning every way to fail into one ArchitectureError."""
+    if not text.strip():
+        raise ArchitectureError(f"{source} is empty")
+    if isinstance(text, bytes) and text.startswith(BYTE_ORDER_MARKS):
+        raise ArchitectureError(
+            f"{source} begins with a byte order mark; it must be UTF-8 without one"
+        )
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError as error:
-        raise ArchitectureError(f"{source}: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ArchitectureError(f"{source}: {error}{_choices(str(error))}") from None
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise ArchitectureError(f"{source} is not JSON: {error}") from None
     except RecursionError:
         raise ArchitectureError(f"{source} is nested too deeply") from None
+
+
+def _choices(message: str) -> str:
+    """What would be right, where a name in JSON is none of ours."""
+    unknown = re.fullmatch(r"Invalid value .* - at `\$.*\.(op|loss|penalty)`", message)
+    if not unknown:
+        return ""
+    _, kinds = KINDS[unknown[1]]
+    return "; there are " + ", ".join(str(kind.__struct_config__.tag) for kind in kinds)
 
 
 def read(path: str | Path) -> Architecture:
@@ -155,14 +198,16 @@ def read(path: str | Path) -> Architecture:
 
 
 def read_bytes(path: str | Path, limit: int) -> bytes:
-    """A file's bytes, refused above `limit` before they are read."""
+    """A file's bytes, no more than `limit` of them ever read."""
     try:
-        size = Path(path).stat().st_size
-        if size > limit:
-            raise ArchitectureError(f"{path}: {size:,} bytes is too large (at most {limit:,})")
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ArchitectureError(f"{path}: {error.strerror}") from None
+        with open(path, "rb") as file:
+            content = file.read(limit + 1)
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ArchitectureError(f"{path}: {reason}") from None
+    if len(content) > limit:
+        raise ArchitectureError(f"{path} is too large (at most {limit:,} bytes)")
+    return content
 
 
 def schema() -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
+import sys
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -44,6 +45,10 @@ def check_fields(value: msgspec.Struct) -> None:
         got = getattr(value, name)
         if got not in options:
             raise ValueError(f"{name} must be one of {', '.join(options)}, got {got!r}")
+    for name in _flags(type(value)):
+        got = getattr(value, name)
+        if not isinstance(got, bool):
+            raise ValueError(f"{name} must be true or false, got {got!r}")
 
 
 def check_number(name: str, got: Any, base: type[Any], bounds: Mapping[str, float]) -> None:
@@ -52,12 +57,20 @@ def check_number(name: str, got: Any, base: type[Any], bounds: Mapping[str, floa
     if isinstance(got, bool) or not isinstance(got, kinds):
         word = "an integer" if base is int else "a number"
         raise ValueError(f"{name} must be {word}, got {got!r}")
+    if isinstance(got, int) and abs(got) > sys.maxsize:
+        raise ValueError(f"{name} must fit 64 bits, got an integer of {got.bit_length()}")
     if not math.isfinite(got):
         raise ValueError(f"{name} must be finite, got {got}")
     for keyword, bound in bounds.items():
         words, holds = _RULES[keyword]
         if not holds(got, bound):
             raise ValueError(f"{name} must be {words} {bound}, got {got}")
+
+
+def check_tuple(name: str, got: Any, of: str) -> None:
+    """Raise ValueError unless `got` is a tuple: a list could change, and has no hash."""
+    if not isinstance(got, tuple):
+        raise ValueError(f"{name} must be a tuple of {of}, got {got!r}")
 
 
 @functools.cache
@@ -77,3 +90,8 @@ def _choices(cls: type[Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
         for name, hint in get_type_hints(cls).items()
         if get_origin(hint) is Literal
     )
+
+
+@functools.cache
+def _flags(cls: type[Any]) -> tuple[str, ...]:
+    return tuple(name for name, hint in get_type_hints(cls).items() if hint is bool)

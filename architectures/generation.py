@@ -26,6 +26,9 @@ ACTIVATION_NAMES: Mapping[str, type[ops.Operator]] = {
 }
 LOSS_NAMES: Mapping[str, type[ls.Loss]] = {str(op.__struct_config__.tag): op for op in ls.LOSSES}
 
+GATED = {"glu", "swiglu"}
+"""They halve the features."""
+
 KINKED: tuple[type[ops.Operator], ...] = (
     ops.ReLU, ops.LeakyReLU, ops.PReLU, ops.ELU, ops.SELU, ops.HardTanh, ops.ReLU6,
     ops.HardSigmoid, ops.HardSwish, ops.SoftShrink, ops.HardShrink,
@@ -35,13 +38,21 @@ KINKED: tuple[type[ops.Operator], ...] = (
 
 @dataclass(frozen=True)
 class Limits:
-    """How large networks may grow, and which operators they are made of (all where empty)."""
+    """How large networks may grow, and which operators they are made of (all where empty).
+
+    ValueError where no network fits.
+    """
 
     max_depth: int = 4
     max_width: int = 8
     max_batch: int = 5
     activations: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.max_width < 2 and self.activations and set(self.activations) <= GATED:
+            names = " and ".join(sorted(GATED))
+            raise ValueError(f"{names} halve the features, so max_width must be at least 2")
 
 
 def _choice(*values: Any) -> st.SearchStrategy[Any]:
@@ -162,13 +173,15 @@ def architectures(
         if lane == "tie" and draw(st.booleans()):
             allowed = [op for op in allowed if op in KINKED] or allowed
         fitting = [op for op in allowed if features % 2 == 0 or op not in (ops.GLU, ops.SwiGLU)]
-        if not fitting:  # only gated units are allowed, and they halve the features
-            features += 1
-            layers[-1] = ops.Dense(features)
+        if not fitting:  # gated units alone are allowed, and they halve the features
+            features += 1 if features < width else -1
+            if isinstance(layers[-1], ops.Dense):
+                layers.pop()
+            layers.append(ops.Dense(features))
             fitting = allowed
         kind = draw(st.sampled_from(fitting))
         layers.append(draw(_attributes(kind, lane)))
-        features = features // 2 if kind in (ops.GLU, ops.SwiGLU) else features
+        features = ops.output_shape(layers[-1], (rows, features))[-1]
     loss_kind = _loss_kind(draw, limits, lane)
     if draw(st.booleans()) or not layers or loss_kind is ls.BinaryCrossEntropy:
         features = draw(st.integers(1, width))

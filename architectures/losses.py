@@ -13,7 +13,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from .checks import Fraction, NonNegative, Positive, bounded, check_fields, check_number
+from .checks import (
+    Fraction,
+    NonNegative,
+    Positive,
+    bounded,
+    check_fields,
+    check_number,
+    check_tuple,
+)
 from .operators import Operator, Shape
 
 Reduction = Literal["sum", "mean", "batch_mean"]
@@ -40,7 +48,10 @@ class Loss(
 
 
 def _check_weights(field: str, weights: Weights) -> None:
-    for i, w in enumerate(weights or ()):
+    if weights is None:
+        return
+    check_tuple(field, weights, "numbers")
+    for i, w in enumerate(weights):
         check_number(f"{field}[{i}]", w, float, {"exclusiveMinimum": 0})
 
 

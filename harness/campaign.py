@@ -9,13 +9,18 @@ in which workers finish, so that the stream does not depend on how many there ar
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import platform
+import shlex
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -37,9 +42,10 @@ from backproof.reports.events import (
     RunStarted,
 )
 from backproof.reports.exit_codes import exit_code
-from backproof.reports.summary import Summary, summarise
+from backproof.reports.summary import BAD, Summary, summarise
 from backproof.script import write_script
 from backproof.shrinking import shrink
+from backproof.workers import BrokenExecutor, Workers
 
 LANE_CYCLE: tuple[Lane, ...] = (
     "generic", "generic", "exact", "generic", "tie", "generic", "extreme", "generic", "generic",
@@ -125,6 +131,9 @@ class Result(msgspec.Struct, frozen=True):
     control: ControlResult | None = None
 
 
+DECODER = msgspec.msgpack.Decoder(list[Result])
+
+
 def plan(options: Options) -> Iterator[Job]:
     """The jobs of a run, without end where `cases` is zero."""
     cycle = tuple(lane for lane in LANE_CYCLE if not options.lanes or lane in options.lanes)
@@ -162,7 +171,11 @@ def run_job(encoded: bytes) -> bytes:
     results = []
     for spec in job.cases:
         began = time.perf_counter()
-        case = draw_case(job.architecture, spec.seed, spec.lane, spec.dtype)
+        try:
+            case = draw_case(job.architecture, spec.seed, spec.lane, spec.dtype)
+        except Exception as error:
+            results.append(Result(broken(error), 0.0))
+            continue
         verdict = judge(case, job)
         seconds = time.perf_counter() - began
         control = _control(case, job.checkers) if spec.control else None
@@ -170,12 +183,17 @@ def run_job(encoded: bytes) -> bytes:
     return msgspec.msgpack.encode(results)
 
 
+def broken(error: Exception) -> Verdict:
+    """The verdict where the harness itself breaks."""
+    return Verdict("ERROR", f"{type(error).__name__}: {error}")
+
+
 def judge(case: Case, job: Job | Options) -> Verdict:
     """The verdict on a case; whatever breaks in the harness is an ERROR, not an exception."""
     try:
         return verify(case, by_name(job.subject), checkers=job.checkers, exhaustive=job.exhaustive)
     except Exception as error:  # the harness's own fault, reported as such
-        return Verdict("ERROR", f"{type(error).__name__}: {error}")
+        return broken(error)
 
 
 def _control(case: Case, checkers: tuple[CheckerName, ...]) -> ControlResult | None:
@@ -183,8 +201,7 @@ def _control(case: Case, checkers: tuple[CheckerName, ...]) -> ControlResult | N
     try:
         found = run_control(case, checkers)
     except Exception as error:
-        broken = Verdict("ERROR", f"{type(error).__name__}: {error}")
-        return ControlResult("", "a control that broke", "", "", False, broken, 0.0)
+        return ControlResult("", "a control that broke", "", "", False, broken(error), 0.0)
     if found is None:
         return None
     return ControlResult(
@@ -207,12 +224,14 @@ def run(
     *,
     command: str = "backproof run",
     save: Callable[[str, bytes], None] | None = None,
+    folder: Path = Path(),
     clock: Callable[[], float] = time.time,
 ) -> Summary:
     """Run a campaign; every event goes to `listen` as it happens.
 
-    `save(name, content)` writes a file of a failure below the run's folder.  A
-    KeyboardInterrupt ends the run in order: its events say so.  Returns the summary.
+    `save(name, content)` writes a file of a failure below the run's folder, which is
+    `folder` to whoever replays it.  A KeyboardInterrupt ends the run in order: its events
+    say so.  Returns the summary.
     """
     began = time.monotonic()
     events: list[AnyEvent] = []
@@ -235,16 +254,17 @@ def run(
     interrupted = False
     saved = 0
     try:
-        for job, results in _results(options, began):
-            for spec, result in zip(job.cases, results, strict=True):
-                emit(_finished(job, spec, result, clock()))
-                if result.control is not None:
-                    emit(_controlled(spec, result.control, clock()))
-                if result.verdict.status == "FAIL" and saved < MOST_FAILURES:
-                    saved += 1
-                    emit(_save_failure(options, job, spec, result.verdict, save, clock))
-            if options.fail_fast and any(r.verdict.status in ("FAIL", "ERROR") for r in results):
-                break
+        with contextlib.closing(_results(options, began)) as done:
+            for job, results in done:
+                for spec, result in zip(job.cases, results, strict=True):
+                    emit(_finished(job, spec, result, clock()))
+                    if result.control is not None:
+                        emit(_controlled(spec, result.control, clock()))
+                    if result.verdict.status == "FAIL" and saved < MOST_FAILURES:
+                        saved += 1
+                        emit(_save_failure(job, spec, result.verdict, save, folder, clock))
+                if options.fail_fast and any(r.verdict.status in BAD for r in results):
+                    break
     except KeyboardInterrupt:
         interrupted = True
     summary = summarise(events)
@@ -263,53 +283,36 @@ def run(
     return summarise(events)
 
 
-def _results(options: Options, began: float) -> Iterator[tuple[Job, list[Result]]]:
+def _results(options: Options, began: float) -> Generator[tuple[Job, list[Result]]]:
     """Every job with its results, in the order of the plan."""
 
     def in_time() -> bool:
         return options.max_time is None or time.monotonic() - began < options.max_time
 
-    decoder = msgspec.msgpack.Decoder(list[Result])
-    jobs = plan(options)
+    jobs = itertools.takewhile(lambda job: in_time(), plan(options))
     if options.workers == 1:
         for job in jobs:
-            if not in_time():
-                return
-            yield job, decoder.decode(run_job(msgspec.msgpack.encode(job)))
+            yield job, DECODER.decode(run_job(msgspec.msgpack.encode(job)))
         return
-    with _Workers(options.workers) as executor:
-        queue: list[tuple[Job, Future[bytes]]] = []
-        exhausted = False
+    with Workers(run_job, options.workers) as workers:
+        queue: deque[tuple[Job, bytes, Future[bytes]]] = deque()
         while True:
-            while not exhausted and len(queue) < AHEAD * options.workers and in_time():
-                upcoming = next(jobs, None)
-                if upcoming is None:
-                    exhausted = True
-                else:
-                    encoded = msgspec.msgpack.encode(upcoming)
-                    queue.append((upcoming, executor.submit(run_job, encoded)))
+            for job in itertools.islice(jobs, AHEAD * options.workers - len(queue)):
+                encoded = msgspec.msgpack.encode(job)
+                queue.append((job, encoded, workers.ask(encoded)))
             if not queue:
                 return
-            job, future = queue.pop(0)
-            yield job, decoder.decode(future.result())
+            job, encoded, asked = queue.popleft()
+            yield job, _answer(workers, job, encoded, asked)
 
 
-class _Workers:
-    """loky's processes, killed at once where the run is interrupted."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __enter__(self) -> Executor:
-        import loky
-
-        environment = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        self._executor: Any = loky.ProcessPoolExecutor(self.count, env=environment)
-        executor: Executor = self._executor
-        return executor
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self._executor.shutdown(wait=kind is None, kill_workers=kind is not None)
+def _answer(workers: Workers, job: Job, encoded: bytes, asked: Future[bytes]) -> list[Result]:
+    """The results of a job; ERROR for every case of one that ends its process."""
+    try:
+        return DECODER.decode(workers.answer(encoded, asked))
+    except BrokenExecutor:
+        died = Verdict("ERROR", "the process that judged this network died, twice")
+        return [Result(died, 0.0) for _ in job.cases]
 
 
 def _finished(job: Job, spec: CaseSpec, result: Result, at: float) -> CaseFinished:
@@ -347,49 +350,59 @@ def case_id(spec: CaseSpec) -> str:
 
 
 def _save_failure(
-    options: Options,
     job: Job,
     spec: CaseSpec,
     verdict: Verdict,
     save: Callable[[str, bytes], None] | None,
+    folder: Path,
     clock: Callable[[], float],
 ) -> FailureSaved:
-    """Reduce a failing case, and write it down with its script."""
-    case = draw_case(job.architecture, spec.seed, spec.lane, spec.dtype)
-    minimal, verdict = shrink(case, verdict, lambda candidate: judge(candidate, job))
+    """Reduce a failing case, and write it down with its script.
+
+    Where that breaks, the failure stands as it was found, and its reason says so.
+    """
     id = case_id(spec)
     path, script = f"failures/{id}.json", f"failures/{id}.py"
-    if save is not None:
-        failure, text = describe_failure(minimal, verdict, id, job.subject, job.checkers)
-        save(path, dumps(failure))
-        save(script, text.encode())
-    return FailureSaved(
+    replay = f"backproof replay {shlex.quote(str(folder / path))}"
+    saved = FailureSaved(
         at=clock(),
         id=id,
-        minimal=minimal.architecture,
+        minimal=job.architecture,
         verdict=verdict,
         path=path if save else "",
         script=script if save else "",
-        replay=f"backproof replay {path}",
+        replay=replay if save else "",
     )
+    try:
+        case = draw_case(job.architecture, spec.seed, spec.lane, spec.dtype)
+        minimal, reduced = shrink(case, verdict, lambda candidate: judge(candidate, job))
+        if save is not None:
+            save(path, dumps(describe(minimal, reduced, id, job, replay)))
+            save(script, describe_in_python(minimal, reduced, id, job.subject).encode())
+    except Exception as error:
+        reason = f"{verdict.reason}; not reduced or saved: {broken(error).reason}"
+        unsaved = msgspec.structs.replace(verdict, reason=reason)
+        return msgspec.structs.replace(saved, verdict=unsaved, path="", script="", replay="")
+    return msgspec.structs.replace(saved, minimal=minimal.architecture, verdict=reduced)
 
 
-def describe_failure(
-    case: Case, verdict: Verdict, id: str, subject: str, checkers: tuple[CheckerName, ...]
-) -> tuple[FailureFile, str]:
-    """A failing case as a file to replay, and as a script for NumPy alone."""
-    failure = record(
+def describe(case: Case, verdict: Verdict, id: str, job: Job, replay: str) -> FailureFile:
+    """A failing case as a file to replay."""
+    return record(
         case,
         verdict,
         id=id,
-        subject=subject,
-        replay=f"backproof replay failures/{id}.json",
+        subject=job.subject,
+        replay=replay,
         versions=versions(),
-        checkers=checkers,
+        checkers=job.checkers,
     )
+
+
+def describe_in_python(case: Case, verdict: Verdict, id: str, subject: str) -> str:
+    """A failing case as a script for NumPy alone."""
     loss, gradients = by_name(subject)(case)
-    text = write_script(case, verdict, loss, dict(gradients), id=id, file=f"{id}.py")
-    return failure, text
+    return write_script(case, verdict, loss, dict(gradients), id=id, file=f"{id}.py")
 
 
 def versions() -> dict[str, str]:

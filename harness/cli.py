@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import rich_click as click
 
-from backproof.errors import INTERRUPTED, USAGE, UsageProblem
+from backproof.errors import ERROR, USAGE, UsageProblem, interruptible
 
 
 class Entry(NamedTuple):
@@ -53,6 +54,10 @@ class Group(click.RichGroup):
             names = ", ".join(COMMANDS)
             raise UsageProblem(f"No command {args[0]!r}; there are {names}.") from None
 
+    def invoke(self, ctx: click.Context) -> Any:
+        with interruptible():
+            return super().invoke(ctx)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args:
             click.echo(ctx.get_help(), err=True)
@@ -74,8 +79,9 @@ def group() -> None:
 
 
 def main() -> None:
-    """The `backproof` command."""
+    """The `backproof` command.  What it did not foresee is an error of the harness."""
     try:
-        group.main(standalone_mode=True)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        group.main()
+    except Exception:
+        traceback.print_exc()
+        sys.exit(ERROR)

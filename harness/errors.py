@@ -6,19 +6,32 @@ pytest's exit codes: 1 says that a gradient is wrong, so bad input must say some
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import rich_click as click
 
-USAGE = 4
 INTERRUPTED = 2
+ERROR = 3
+USAGE = 4
 
 
 class UsageProblem(click.ClickException):
     """One sentence for whoever typed the command, and exit code 4."""
 
     exit_code = USAGE
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """End in exit code 2 on Ctrl-C; click would say 1, which is a wrong gradient."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        sys.exit(INTERRUPTED)
 
 
 class Command(click.RichCommand):
@@ -31,11 +44,32 @@ class Command(click.RichCommand):
             raise UsageProblem(error.format_message()) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with interruptible():
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            ctx.exit(INTERRUPTED)
+
+
+def show(output: Callable[[], object], code: int) -> int:
+    """Put a command's outcome on stdout; its exit code.
+
+    A reader that leaves early changes nothing about the outcome; any other failure to write
+    is an error, unless there is worse to say.
+    """
+    try:
+        output()
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich turns the one into the other
+        _silence()
+    except OSError as error:
+        _silence()
+        click.echo(f"stdout cannot be written: {error.strerror}", err=True)
+        return code or ERROR
+    return code
+
+
+def _silence() -> None:
+    """Send what is still buffered nowhere, or Python would fail on it when it ends."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

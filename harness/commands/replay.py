@@ -10,9 +10,8 @@ from rich.text import Text
 
 from backproof import failures
 from backproof.architectures.architecture import ArchitectureError
-from backproof.checkers.verdict import verify
-from backproof.errors import Command, UsageProblem
-from backproof.planting import by_name
+from backproof.campaign import Options, judge
+from backproof.errors import Command, UsageProblem, show
 from backproof.reports.exit_codes import ExitCode
 from backproof.reports.text import number, printable
 
@@ -32,7 +31,7 @@ def command(file: str) -> None:
         case = failures.rebuild(failure, file)
     except ArchitectureError as error:
         raise UsageProblem(f"{error}.") from None
-    verdict = verify(case, by_name(failure.subject))
+    verdict = judge(case, Options(subject=failure.subject))
     still = {
         "PASS": "passes now: the failure is gone",
         "FAIL": "still fails",
@@ -49,5 +48,6 @@ def command(file: str) -> None:
                 f"          {c.checker} on {c.tensor}: error {number(c.error)}, "
                 f"bound {number(c.bound)}"
             )
-    console.print(Text("\n".join(printable(line) for line in say)), soft_wrap=True)
-    sys.exit(CODES.get(verdict.status, ExitCode.NOT_VERIFIED))
+    text = Text("\n".join(printable(line) for line in say))
+    code = CODES.get(verdict.status, ExitCode.NOT_VERIFIED)
+    sys.exit(show(lambda: console.print(text, soft_wrap=not console.is_terminal), code))

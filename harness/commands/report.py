@@ -8,7 +8,7 @@ from pathlib import Path
 import rich_click as click
 from rich.console import Console
 
-from backproof.errors import Command, UsageProblem
+from backproof.errors import Command, UsageProblem, show
 from backproof.reports import events
 from backproof.reports.exit_codes import outcome
 from backproof.reports.summary import summarise
@@ -34,5 +34,4 @@ def command(file: str, output: str | None) -> None:
     except OSError as error:
         raise UsageProblem(f"--output {folder}: {error.strerror}.") from None
     summary = summarise(stream)
-    render(summary, Console(), folder)
-    sys.exit(outcome(summary)[0])
+    sys.exit(show(lambda: render(summary, Console(), folder), outcome(summary)[0]))

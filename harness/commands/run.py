@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,13 @@ from backproof.architectures.generation import (
 )
 from backproof.campaign import Options, default_workers, run
 from backproof.checkers.verdict import CHECKERS
-from backproof.errors import Command, UsageProblem
+from backproof.errors import ERROR, Command, UsageProblem, show, usage_problems
 from backproof.planting import BY_NAME
 from backproof.reports.events import AnyEvent
 from backproof.reports.progress import LiveProgress
 from backproof.reports.summary import Summary
 from backproof.reports.terminal import render
-from backproof.reports.write import EventWriter, write, write_all
+from backproof.reports.write import REPORTS, EventWriter, write, write_all
 
 OUTPUT = "reports/out"
 
@@ -173,13 +174,9 @@ def command(**given: Any) -> None:  # fmt: skip
 
 def read_options(given: dict[str, Any]) -> Options:
     """The options of a run.  UsageProblem for what makes no sense together."""
-    limits = Limits(
-        given["max_depth"],
-        given["max_width"],
-        given["max_batch"],
-        given["activation"],
-        given["loss"],
-    )
+    sizes = (given["max_depth"], given["max_width"], given["max_batch"])
+    with usage_problems():
+        limits = Limits(*sizes, given["activation"], given["loss"])
     network = None
     if given["architecture"] is not None:
         try:
@@ -228,13 +225,22 @@ def prepare_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         events = folder / "events.ndjson"
-        for old in (events, *(folder / "failures").glob("case-*")):
-            old.unlink(missing_ok=True)
+        if events.exists():
+            for old in (events, *(folder / name for name in REPORTS), *_saved(folder)):
+                old.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not there, or with others' files in it
+                (folder / "failures").rmdir()
         events.touch()
     except OSError as error:
         reason = error.strerror or "cannot be written"
         raise UsageProblem(f"--output {folder}: {reason}.") from None
     return folder
+
+
+def _saved(folder: Path) -> Iterator[Path]:
+    """The failures that an earlier run saved, and nobody else's files."""
+    name = re.compile(rf"case-\d{{5,}}-({'|'.join(LANES)})-({'|'.join(DTYPES)})\.(json|py)")
+    return (path for path in (folder / "failures").glob("case-*") if name.fullmatch(path.name))
 
 
 def run_into(folder: Path, options: Options, *, command: str, quiet: bool) -> int:
@@ -263,25 +269,23 @@ def run_into(folder: Path, options: Options, *, command: str, quiet: bool) -> in
 
         attempt(str(path), action)
 
-    total = options.cases or None
-    with (
-        EventWriter(folder / "events.ndjson") as writer,
-        LiveProgress(errors, total, options.max_time, quiet=quiet) as progress,
-    ):
+    path = folder / "events.ndjson"
+    writer = EventWriter(path)
+    with LiveProgress(errors, options.cases or None, options.max_time, quiet=quiet) as progress:
 
         def listen(event: AnyEvent) -> None:
             events.append(event)
             progress.advance(event)
-            attempt(str(folder / "events.ndjson"), lambda: writer.write(event))
+            attempt(str(path), lambda: writer.write(event))
 
-        summary = run(options, listen, command=command, save=save)
+        summary = run(options, listen, command=command, save=save, folder=folder)
+    attempt(str(path), writer.close)
     attempt(f"the reports in {folder}", lambda: write_all(folder, events))
-    show(summary, folder, quiet=quiet)
-    code = summary.exit_code if summary.exit_code is not None else 3
-    return code if code or not problems else 3
+    code = summary.exit_code or (ERROR if problems else 0)
+    return show(lambda: _conclude(summary, folder, quiet=quiet), code)
 
 
-def show(summary: Summary, folder: Path, *, quiet: bool) -> None:
+def _conclude(summary: Summary, folder: Path, *, quiet: bool) -> None:
     """The end of a run on stdout."""
     if quiet:
         click.echo(summary.reason)

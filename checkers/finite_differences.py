@@ -13,8 +13,10 @@ An error eps in each phi reaches T_kj multiplied by at most A_kj:
 so that E_kj = max(|T_kj - T_k,j-1|, |T_kj - T_k-1,j-1|) + eps A_kj bounds truncation and
 noise together, and the entry of least E is taken (Romberg 1955; Press et al., dfridr).
 
-eps = max(3 ECnoise, u max|phi|).  ECnoise (More and Wild 2011) reads the noise of phi off
-the higher differences of eight closely spaced values, where a smooth function has none.
+eps = max(3 ECnoise, 3 sigma, u max|phi|).  ECnoise (More and Wild 2011) reads the noise of
+phi off the higher differences of eight closely spaced values, where a smooth function has
+none.  Rounding errors that repeat from point to point leave none either, though they change
+over the far larger steps; so sigma, their size by Monte Carlo arithmetic, counts as well.
 
 The largest step is a quarter of the distance over which the loss keeps its scale
 (`Probe.reach`), so that saturated, tiny and huge networks are differentiated alike.
@@ -105,7 +107,8 @@ def along(probe: Probe, name: str, directions: Array, shrink: float = 1.0) -> tu
     t = np.concatenate([steps, -steps, noise_steps], axis=1)
     phi = _evaluate(probe, name, directions, t)
     with np.errstate(all="ignore"):
-        noise = np.maximum(3 * ec_noise(phi[2 * LEVELS :]), UNIT * np.max(np.abs(phi), axis=0))
+        seen = np.maximum(ec_noise(phi[2 * LEVELS :]), probe.noise(name))
+        noise = np.maximum(3 * seen, UNIT * np.max(np.abs(phi), axis=0))
     value, bound = romberg(phi[:LEVELS], phi[LEVELS : 2 * LEVELS], h, noise)
     return value, np.where(h > GRAINS * grain, bound, np.inf)
 
@@ -131,7 +134,7 @@ def every_entry(probe: Probe, name: str) -> tuple[Array, Array]:
     h, fine = float(reach.min()) / 4, bool((reach > 4 * GRAINS * grain).all())
     noise_steps = np.maximum(h * SPACING, 4 * grain)[:, None] * np.arange(-4, 4)
     near = _evaluate(probe, name, signs, noise_steps)
-    noise = 3 * float(ec_noise(near).max())
+    noise = 3 * float(np.maximum(ec_noise(near).max(), probe.noise(name)))
     value, bound = np.empty(size), np.empty(size)
     for entries in probe.chunks(name, copies=1):
         steps = h / 2.0 ** np.arange(EXHAUSTIVE_LEVELS)

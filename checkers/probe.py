@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from ..architectures.architecture import edge_name
-from ..architectures.cases import Case
+from ..architectures.cases import Case, stream
 from ..architectures.operators import Dense
 from ..reference import network
 from ..reference.arrays import Array
 from ..reference.losses import penalties
 from ..reference.pages import LAYERS, LOSSES
-from .rounding import UNIT, promote
+from .rounding import REPLICAS, UNIT, Noise, promote, replicate, rms
 
 MEMORY = 64 * 2**20
 """Bytes of perturbed values at the widest edge that one chunk may take."""
@@ -41,6 +41,7 @@ class Probe:
                 branches=branches,
             )
         self._edges = {edge_name(i): i for i in range(len(self.architecture.layers) + 1)}
+        self._noise: dict[int, float] = {}
 
     @property
     def loss(self) -> float:
@@ -54,6 +55,10 @@ class Probe:
             else self.case.parameters[name]
         )
 
+    def _start(self, name: str) -> int:
+        """The edge above which everything depends on a tensor."""
+        return self._edges[name] if name in self._edges else int(name.split(".")[1])
+
     def perturbed(
         self, name: str, offsets: Array, wrap: Callable[[Array], Array] = lambda x: x
     ) -> network.Trace:
@@ -61,9 +66,8 @@ class Probe:
 
         `wrap` is applied to every value that enters: how rounding noise gets in.
         """
-        parameters, start = dict(self.case.parameters), self._edges.get(name, -1)
-        if start < 0:
-            start = int(name.split(".")[1])
+        parameters, start = dict(self.case.parameters), self._start(name)
+        if name not in self._edges:
             parameters[name] = parameters[name] + offsets
             x = self.trace.edges[start]
         else:
@@ -74,6 +78,23 @@ class Probe:
         """The loss for each of `offsets`; shape (d,)."""
         loss = self.perturbed(name, offsets).loss
         return np.broadcast_to(loss, (len(offsets),))
+
+    def noise(self, name: str) -> float:
+        """The rms rounding error of `losses`, by Monte Carlo arithmetic on the layers above.
+
+        What enters is rounded first: a step is lost that way too, and differences of close
+        values would not show it.
+        """
+        start = self._start(name)
+        if start not in self._noise:
+            noise = Noise(stream(0, f"noise above edge {start}"), "float64", REPLICAS)
+            edge = edge_name(start)
+            still = np.zeros_like(self.tensor(edge))
+            loss = self.perturbed(edge, still, lambda x: replicate(x, noise) * 1.0).loss
+            errors = np.asarray(loss).view(np.ndarray) - self.trace.loss
+            spread = rms(np.broadcast_to(errors, (REPLICAS,)))
+            self._noise[start] = UNIT["float64"] / noise.unit * float(spread)
+        return self._noise[start]
 
     def entry_losses(self, name: str, entries: Array, step: float) -> Array:
         """The loss with `step` added to one entry of a tensor, for each of the flat `entries`.

@@ -106,8 +106,9 @@ class Noise:
             real, imag = (self.rng.standard_normal(shape) for _ in range(2))
             return result + deviation.real * real + 1j * (deviation.imag * imag)
         draw = self.rng.standard_normal(shape)
-        underflow = np.minimum(floor, np.abs(result)) * np.minimum(np.maximum(draw, -1.0), 1.0)
-        return np.asarray(result + deviation * draw + underflow)
+        rounded = result + deviation * draw
+        underflow = np.minimum(floor, np.abs(rounded)) * np.minimum(np.maximum(draw, -1.0), 1.0)
+        return np.asarray(rounded + underflow)
 
     def constant(self, value: Any, rank: int) -> Any:
         """A Python number as this dtype holds it: perturbed unless 24 bits hold it exactly.
@@ -265,7 +266,7 @@ class Rounding:
         rounds independently: sqrt(2) where the subject is float64 too.
         """
         both = np.sqrt(1 + (UNIT["float64"] / UNIT[self.dtype]) ** 2)
-        return float(scipy.special.stdtrit(self.replicas, 1 - alpha / 2) * both)
+        return float(-scipy.special.stdtrit(self.replicas, alpha / 2) * both)
 
     def entries(self, name: str) -> Array:
         """The rms deviation of each entry of a gradient, of its shape."""

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from backproof.architectures.architecture import Architecture, edge_name
+from backproof.architectures.architecture import Architecture, dumps, edge_name
 from backproof.architectures.cases import Case, draw_case, stream
 from backproof.architectures.generation import Limits, generate
 from backproof.architectures.losses import SquaredError
@@ -45,6 +45,11 @@ def false_alarms(cases: int, workers: int, seed: int) -> None:
     """Part 1: correct networks, every lane, both dtypes."""
     counts: Counter[tuple[str, str, str]] = Counter()
     alarms: list[str] = []
+
+    def alarm(*lines: str) -> None:
+        alarms.append(" ".join(lines))
+        print(alarms[-1], file=sys.stderr, flush=True)
+
     controls: Counter[bool] = Counter()
 
     def listen(event: AnyEvent) -> None:
@@ -52,16 +57,16 @@ def false_alarms(cases: int, workers: int, seed: int) -> None:
             status = event.verdict.status
             counts[event.lane, event.dtype, status] += 1
             if status in ("FAIL", "ERROR"):
-                alarms.append(f"{event.id} seed {event.seed}: {event.verdict.reason}")
-                alarms.append(f"    {event.architecture}")
+                reason = f"{status} {event.verdict.reason}"
+                alarm(f"{event.id} seed {event.seed}", reason, dumps(event.architecture))
             done = sum(counts.values())
             if done % 500 == 0:
-                print(f"{done} cases, {len(alarms) // 2} alarms", file=sys.stderr, flush=True)
+                print(f"{done} cases, {len(alarms)} alarms", file=sys.stderr, flush=True)
         elif isinstance(event, ControlFinished):
             controls[event.caught] += 1
             if not event.caught:
-                alarms.append(f"{event.id}: {event.fault} at {event.site} missed")
-                alarms.append(f"    {event.verdict.status} {event.verdict.reason}")
+                blamed = f"{event.verdict.status} {event.verdict.operator}, not {event.expected}"
+                alarm(f"{event.id}: {event.fault} at {event.site}", blamed, event.verdict.reason)
 
     run(Options(cases=cases, seed=seed, workers=workers), listen)
     statuses = ["PASS", "FAIL", "ERROR", "INCONCLUSIVE"]
@@ -117,9 +122,7 @@ def torch_function(case: Case, name: str, error: float) -> tuple[Any, tuple[Any,
             g[name] = g[name] * (1 + error)
             return tuple(upstream[0] * torch.tensor(g[n]) for n in names)
 
-    inputs = tuple(
-        torch.tensor(np.array(case.parameters[n]), requires_grad=True) for n in names
-    )
+    inputs = tuple(torch.tensor(np.array(case.parameters[n]), requires_grad=True) for n in names)
     return Network.apply, inputs
 
 

@@ -125,13 +125,15 @@ def every_entry(probe: Probe, name: str) -> tuple[Array, Array]:
     """Every entry of a gradient and its error bound, each of the tensor's shape.
 
     Four levels, all entries of a chunk at once, and one step and one noise level for the
-    whole tensor, measured along two directions that move every entry.
+    whole tensor, measured along two directions that move every entry.  The largest step is
+    an eighth of the reach, so that truncation, for which four levels give little to compare,
+    stays below noise.
     """
     shape = probe.tensor(name).shape
     size = int(np.prod(shape))
     signs = stream(0, f"every entry/{name}").choice([-1.0, 1.0], size=(2, *shape))
     reach, grain = probe.reach(name, signs)
-    h, fine = float(reach.min()) / 4, bool((reach > 4 * GRAINS * grain).all())
+    h, fine = float(reach.min()) / 8, bool((reach > 8 * GRAINS * grain).all())
     noise_steps = np.maximum(h * SPACING, 4 * grain)[:, None] * np.arange(-4, 4)
     near = _evaluate(probe, name, signs, noise_steps)
     noise = 3 * float(np.maximum(ec_noise(near).max(), probe.noise(name)))

@@ -1,0 +1,255 @@
+"""Finite differences: the bound covers the true error wherever it is finite."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+from backproof.architectures import losses as ls
+from backproof.architectures import operators as ops
+from backproof.architectures.architecture import Architecture
+from backproof.architectures.cases import LANES, Case, Lane, draw_case, make_case, stream
+from backproof.architectures.generation import Limits, generate
+from backproof.checkers import complex_step
+from backproof.checkers import finite_differences as fd
+from backproof.checkers.asking import bit_for_bit, directions
+from backproof.checkers.comparison import ALPHA
+from backproof.checkers.probe import Probe
+from backproof.checkers.rounding import REPLICAS, Rounding, measure
+from backproof.reference import network
+from backproof.reference.arrays import Array
+
+U = 2.0**-53
+FACTOR = Rounding("float64", {"loss": np.zeros((REPLICAS, 1))}, (), 0.0).factor(ALPHA)
+every_lane = pytest.mark.parametrize("lane", LANES)
+
+
+@cache
+def cases(lane: Lane, count: int = 60) -> tuple[Case, ...]:
+    return tuple(
+        draw_case(a, i, lane) for i, a in enumerate(generate(Limits(), lane, "float64", 23, count))
+    )
+
+
+def truth(probe: Probe, name: str, v: Array) -> tuple[Array, Array]:
+    """The derivative by complex step, and what that may err by itself."""
+    own = complex_step.own_rounding(probe, name, v, REPLICAS, seed=1)
+    return complex_step.along(probe, name, v), FACTOR * own
+
+
+# --- Romberg, on functions of one number -------------------------------------------------
+
+
+def tableau(f: mp.mpf, x: float, h: float) -> tuple[float, float, float]:
+    """Romberg of f at x with the steps h / 2^k, and the true error, in exact arithmetic but
+    for the values of f, which are rounded to float64."""
+    steps = [h / 2**k for k in range(fd.LEVELS)]
+    plus, minus = (
+        np.array([[float(f(mp.mpf(x) + sign * mp.mpf(s)))] for s in steps]) for sign in (1, -1)
+    )
+    noise = U * np.abs(np.concatenate([plus, minus])).max(axis=0)
+    value, bound = fd.romberg(plus, minus, np.array([h]), noise)
+    return float(value[0]), float(bound[0]), float(abs(mp.mpf(float(value[0])) - mp.diff(f, x)))
+
+
+FUNCTIONS = {
+    "exp": mp.exp,
+    "sin": mp.sin,
+    "tanh": mp.tanh,
+    "cube": lambda x: x**3,
+    "pole at 4": lambda x: 1 / (x - 4),
+    "poles at +-2i": lambda x: 1 / (4 + x * x),
+}
+
+
+@pytest.mark.parametrize("f", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_the_tableau_covers_its_true_error(f: mp.mpf) -> None:
+    """Over 40 places and steps, up to a quarter of the distance to a pole."""
+    rng = stream(0, "tableau")
+    with mp.workdps(60):
+        for _ in range(40):
+            x, h = float(rng.uniform(-1, 1)), float(2.0 ** rng.uniform(-20, -1.5))
+            value, bound, error = tableau(f, x, h)
+            assert error <= bound
+            # nor absurdly large: that of rounding the values of f at the smallest step
+            assert bound <= 2.0**12 * U * (1 + abs(value)) / h + 2.0**-20
+
+
+def test_values_that_are_not_finite_give_no_finite_bound() -> None:
+    bad = np.full((fd.LEVELS, 1), np.nan)
+    value, bound = fd.romberg(bad, bad, np.ones(1), np.zeros(1))
+    assert np.isnan(value[0]) and bound[0] == np.inf
+    value, bound = fd.romberg(bad[:1] * 0, bad[:1] * 0, np.ones(1), np.zeros(1))
+    assert bound[0] == np.inf, "one level has nothing to compare itself with"
+
+
+# --- ECnoise ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deviation", [1e-13, 1e-10, 1e-6, 1e-3])
+def test_ecnoise_recovers_the_size_of_injected_noise(deviation: float) -> None:
+    """Eight points give an estimate within a factor; the median is close to the truth."""
+    rng = stream(0, f"ecnoise/{deviation}")
+    t = 1e-9 * np.arange(-4, 4)[:, None] * np.ones(500)
+    values = np.exp(t) + deviation * rng.standard_normal((8, 500))
+    ratio = fd.ec_noise(values) / deviation
+    assert 0.7 < np.median(ratio) < 1.4
+    # a level near the top is a mean of few squares: 1 in 20 outside a factor of 3
+    assert np.mean((ratio > 1 / 3) & (ratio < 3)) > 0.95
+    assert (3 * ratio > 0.1).all(), "three times the estimate is never far below the noise"
+
+
+def test_ecnoise_of_a_constant_is_zero() -> None:
+    assert fd.ec_noise(np.ones((8, 2)))[0] == 0
+
+
+def test_ecnoise_does_not_take_a_slope_for_noise() -> None:
+    t = 2.0**-31 * np.arange(-4, 4)[:, None]
+    assert fd.ec_noise(np.exp(t))[0] <= 4 * U
+
+
+# --- a network --------------------------------------------------------------------------
+
+
+@every_lane
+@pytest.mark.parametrize("shrink", [1.0, 0.7, 0.3])
+def test_the_bound_covers_the_true_error_of_every_tensor(lane: Lane, shrink: float) -> None:
+    """On all lanes, saturated, tiny, huge and tied networks among them; most bounds are tight.
+
+    The truth is complex step, whose own rounding is allowed for.
+    """
+    relative = []
+    for case in cases(lane):
+        probe = Probe(case)
+        for name, v in directions(case, 5).items():
+            with np.errstate(all="ignore"):
+                value, bound = fd.along(probe, name, v, shrink)
+            right, own = truth(probe, name, v)
+            if not np.isfinite(right).all():
+                continue
+            if np.isfinite(bound[0]):
+                assert abs(value[0] - right[0]) <= bound[0] + own[0], (case.architecture, name)
+            if right[0] != 0:
+                relative.append(bound[0] / abs(right[0]))
+    assert len(relative) > 150
+    assert np.median(relative) < 1e-9
+    assert np.mean(np.isfinite(relative)) > 0.95
+
+
+def test_a_stencil_never_crosses_a_kink() -> None:
+    """relu a hair from 0: any step of use crosses it, and the frozen piece does not see it."""
+    a = Architecture((1, 3), (ops.ReLU(), ops.Tanh()), ls.WeightedSum())
+    x = np.array([[1e-12, -1e-12, 0.0]])
+    probe = Probe(make_case(a, {}, x, [[1.0, 1.0, 1.0]]))
+    value, bound = fd.along(probe, "input", np.eye(3).reshape(3, 1, 3))
+    np.testing.assert_allclose(value, [1.0, 0.0, 0.0], rtol=0, atol=bound.max())
+    assert bound.max() < 1e-11
+
+
+@every_lane
+def test_every_entry_agrees_with_the_directional_derivative(lane: Lane) -> None:
+    for case in cases(lane)[:25]:
+        probe = Probe(case)
+        for name, v in directions(case, 1).items():
+            with np.errstate(all="ignore"):
+                gradient, bounds = fd.every_entry(probe, name)
+                value, bound = fd.along(probe, name, v)
+            both = bound[0] + np.sum(bounds * np.abs(v[0]))
+            if np.isfinite(both):
+                # the projection itself rounds a sum of that many terms
+                terms = v.size * U * np.sum(np.abs(gradient * v[0]))
+                assert abs(np.sum(gradient * v[0]) - value[0]) <= both + terms
+
+
+@every_lane
+def test_the_bound_of_every_entry_covers_its_true_error(lane: Lane) -> None:
+    finite = total = 0
+    for case in cases(lane)[:25]:
+        probe = Probe(case)
+        for name in network.tensor_names(case.architecture):
+            with np.errstate(all="ignore"):
+                gradient, bounds = fd.every_entry(probe, name)
+            units = np.eye(gradient.size).reshape(-1, *gradient.shape)
+            right, own = truth(probe, name, units)
+            right, own = right.reshape(gradient.shape), own.reshape(gradient.shape)
+            known = np.isfinite(bounds) & np.isfinite(right)
+            assert (np.abs(gradient - right) <= bounds + own)[known].all(), case.architecture
+            finite, total = finite + known.sum(), total + known.size
+    assert finite > 0.9 * total
+
+
+@pytest.mark.parametrize(
+    "x, allowed",
+    [(700.0, 1e-290), (1e-300, 1e-300), (40.0, 1e-15), (-700.0, 1e-290), (1e150, 0.0)],
+)
+def test_saturated_tiny_and_huge_points_have_an_honest_bound(x: float, allowed: float) -> None:
+    """tanh far out, where its derivative is 0 to within `allowed`, and at a tiny argument."""
+    a = Architecture((1, 1), (ops.Tanh(),), ls.WeightedSum())
+    probe = Probe(make_case(a, {}, [[x]], [[1.0]]))
+    with np.errstate(all="ignore"):
+        value, bound = fd.along(probe, "input", np.ones((1, 1, 1)))
+    right = 1.0 if abs(x) < 1 else 0.0
+    assert not np.isfinite(bound[0]) or abs(value[0] - right) <= bound[0] + allowed
+
+
+def test_steps_that_are_lost_in_rounding_give_no_finite_bound_where_strict() -> None:
+    """Beside 0.5 stands 2^41: a step that suits the one is half a rounding of the other."""
+    a = Architecture((1, 2), (ops.Tanh(),), ls.WeightedSum())
+    probe = Probe(make_case(a, {}, [[0.5, 2.0**41]], [[1.0, 1.0]]))
+    v = np.full((1, 1, 2), 2.0**10)
+    assert np.isfinite(fd.along(probe, "input", v)[1][0])
+    assert fd.along(probe, "input", v, shrink=0.7)[1][0] == np.inf
+
+
+def test_a_tensor_whose_steps_are_lost_has_no_finite_bound_at_any_entry() -> None:
+    """y = x + b with b = 2^40 under tanh: a step of x within reach does not show in y."""
+    a = Architecture((1, 1), (ops.Dense(1), ops.Tanh()), ls.WeightedSum())
+    values: dict[str, Any] = {"layers.0.weight": [[1024.0]], "layers.0.bias": [2.0**42]}
+    probe = Probe(make_case(a, values, [[1.0]], [[1.0]]))
+    assert np.isinf(fd.every_entry(probe, "input")[1]).all()
+    assert np.isinf(fd.along(probe, "input", np.ones((1, 1, 1)))[1]).all()
+
+
+# --- the exact lane, and the estimate ----------------------------------------------------
+
+
+def test_one_central_difference_is_the_derivative_itself_on_the_exact_lane() -> None:
+    exact = [case for case in cases("exact") if bit_for_bit(case)]
+    assert len(exact) > 50
+    for case in exact:
+        found = fd.exact(case)
+        loss, gradients = network.value_and_gradients(case)
+        assert found.loss == loss
+        assert found.entries.keys() == set(network.tensor_names(case.architecture))
+        for name, g in found.entries.items():
+            assert np.array_equal(g, gradients[name]), (case.architecture, name)
+
+
+def test_an_estimate_says_slopes_or_entries_with_a_bound_for_each() -> None:
+    case = cases("generic")[0]
+    names = set(network.tensor_names(case.architecture))
+    along = directions(case, 0)
+    slopes = fd.estimate(case, along)
+    assert slopes.checker == "finite_differences"
+    assert slopes.directional.keys() == names == slopes.bounds.keys() and not slopes.entries
+    whole = fd.estimate(case, along, exhaustive=True)
+    assert whole.entries.keys() == names == whole.bounds.keys() and not whole.directional
+    for name in names:
+        assert np.shape(whole.bounds[name]) == whole.entries[name].shape
+    assert whole.loss == slopes.loss == network.value_and_gradients(case)[0]
+
+
+def test_the_bounds_do_not_know_the_backward_pass() -> None:
+    """The estimate of a case stays the same when every backward function is gone."""
+    case = cases("generic")[1]
+    before = fd.estimate(case, directions(case, 0))
+    assert measure(case).replicas == REPLICAS  # needs the backward; the estimate does not
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "backward", None)
+        after = fd.estimate(case, directions(case, 0))
+    for name, (_, value) in before.directional.items():
+        assert np.array_equal(value, after.directional[name][1])

@@ -100,8 +100,9 @@ def make_case(
 
 def _frozen(name: str, value: npt.ArrayLike, shape: Shape, dtype: str) -> Array:
     try:
-        array = np.array(value, dtype=dtype)
-    except (TypeError, ValueError):
+        with np.errstate(over="ignore"):  # the infinity is refused below
+            array = np.array(value, dtype=dtype)
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} must be an array of numbers of shape {shape}") from None
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")

@@ -162,8 +162,9 @@ def architectures(
     first = features
     layers: list[ops.Operator] = []
     required = limits.activations != ()
-    for _ in range(depth):
-        if not required and not draw(st.integers(0, 3)):
+    for block in range(depth + 1):
+        more = draw(st.integers(0, 3))  # also where it does not count, so that a block that is
+        if block == depth or not (more or required):  # deleted leaves the others in step
             break
         required = False
         if draw(st.integers(0, 4)) or not layers:

@@ -1,0 +1,241 @@
+"""Cases: values from a seed, tensor by tensor, and values that somebody gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from helpers_networks import SMALL, every_activation, every_loss, network
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backproof.architectures import losses as ls
+from backproof.architectures import operators as ops
+from backproof.architectures.cases import (
+    DTYPES,
+    EXTREMES,
+    LANES,
+    Case,
+    Lane,
+    draw_case,
+    make_case,
+    stream,
+)
+from backproof.architectures.generation import Limits, architectures
+
+Array = npt.NDArray[Any]
+BIG = network(ops.Dense(16), ops.PReLU(shared=False), ops.Dense(16), input=(16, 16))
+
+
+def tensors(case: Case) -> Iterator[tuple[str, Array]]:
+    yield "input", case.input
+    yield "target", case.target
+    yield from case.parameters.items()
+
+
+def same(a: Case, b: Case) -> bool:
+    pairs = zip(tensors(a), tensors(b), strict=True)
+    return all(n == m and np.array_equal(x, y) for (n, x), (m, y) in pairs)
+
+
+# --- streams -----------------------------------------------------------------------------
+
+
+@given(architectures(Limits()), st.integers(0, 2**64), st.sampled_from(LANES))
+def test_the_same_seed_gives_the_same_case(a: Any, seed: int, lane: Lane) -> None:
+    assert same(draw_case(a, seed, lane), draw_case(a, seed, lane))
+
+
+def test_another_seed_gives_other_values_in_every_tensor() -> None:
+    one, other = draw_case(BIG, 1), draw_case(BIG, 2)
+    for (_, x), (_, y) in zip(tensors(one), tensors(other), strict=True):
+        assert not np.array_equal(x, y)
+
+
+def test_a_stream_belongs_to_its_seed_and_name() -> None:
+    def first(seed: int, name: str) -> float:
+        return float(stream(seed, name).normal())
+
+    assert first(1, "input") == first(1, "input")
+    assert len({first(s, n) for s in (1, 2, 11) for n in ("input", "target", "1/input")}) == 9
+
+
+def test_deleting_a_layer_leaves_the_values_of_those_before_it() -> None:
+    """A stream's name carries the layer's index, so those behind it move up."""
+    layers = (ops.Dense(4), ops.Tanh(), ops.Dense(4), ops.Sigmoid(), ops.Dense(4))
+    whole, cut = draw_case(network(*layers), 7), draw_case(network(*layers[:3]), 7)
+    assert set(cut.parameters) < set(whole.parameters)
+    for name, value in tensors(cut):
+        assert np.array_equal(value, dict(tensors(whole))[name])
+
+
+def test_another_loss_or_penalty_leaves_every_weight() -> None:
+    with_other_loss = draw_case(network(ops.Dense(4), loss=ls.CrossEntropy()), 7)
+    plain = draw_case(network(ops.Dense(4), penalties=(ls.L2(0.5),)), 7)
+    assert np.array_equal(plain.input, with_other_loss.input)
+    for name, value in plain.parameters.items():
+        assert np.array_equal(value, with_other_loss.parameters[name])
+
+
+def test_both_dtypes_hold_the_same_numbers_to_rounding() -> None:
+    for lane in LANES:
+        for (_, x), (_, y) in zip(
+            tensors(draw_case(BIG, 3, lane)),
+            tensors(draw_case(BIG, 3, lane, "float32")),
+            strict=True,
+        ):
+            assert np.array_equal(x.astype(np.float32), y)
+
+
+# --- lanes -------------------------------------------------------------------------------
+
+
+def test_generic_weights_are_scaled_by_their_fan_in_and_nothing_is_zero() -> None:
+    case = draw_case(network(ops.Dense(64), ops.PReLU(shared=False), input=(64, 64)), 1)
+    spread = case.parameters["layers.0.weight"].std() * np.sqrt(64)
+    assert spread == pytest.approx(1, abs=0.06)  # 4 standard errors of 4,096 draws: 0.044
+    assert abs(case.parameters["layers.1.slope"].mean() - 0.25) < 0.05  # of 64 draws: 0.05
+    assert all((x != 0).all() for _, x in tensors(case))
+
+
+def test_exact_values_are_small_dyadic_numbers() -> None:
+    case = draw_case(BIG, 1, "exact")
+    for name, value in tensors(case):
+        if not name.endswith(("bias", "slope")):
+            assert set(np.unique(value)) <= {-2.0, -1.0, 1.0, 2.0}
+        assert ((value * 2**8) % 1 == 0).all()
+    assert set(np.unique(case.parameters["layers.1.slope"])) <= {0.25, 0.5, 0.75}
+
+
+def test_tie_values_are_small_integers_with_zeros_and_duplicates() -> None:
+    case = draw_case(BIG, 1, "tie")
+    assert set(np.unique(case.input)) == {-2.0, -1.0, 0.0, 1.0, 2.0}
+    assert set(np.unique(case.parameters["layers.1.slope"])) <= {0.25, 0.5}
+
+
+@pytest.mark.parametrize("kind", EXTREMES)
+def test_extreme_values_are_what_their_name_says(kind: str) -> None:
+    seed = 10 * len(EXTREMES) + EXTREMES.index(kind)
+    plain, case = draw_case(BIG, seed), draw_case(BIG, seed, "extreme")
+    x, weight = case.input, case.parameters["layers.0.weight"]
+    match kind:
+        case "saturated":
+            assert np.array_equal(x, 16 * plain.input)
+        case "tiny":
+            assert np.array_equal(weight, 2.0**-30 * plain.parameters["layers.0.weight"])
+        case "huge":
+            assert np.array_equal(x, 2.0**20 * plain.input)
+            assert np.array_equal(weight, plain.parameters["layers.0.weight"])
+        case "mixed":
+            ratio = np.log2(np.abs(x / plain.input))
+            assert ratio.min() < -15
+            assert ratio.max() > 5
+        case "offset":
+            assert x.mean() == pytest.approx(1000, abs=1)
+    slope = case.parameters["layers.1.slope"]
+    assert np.array_equal(slope, plain.parameters["layers.1.slope"])
+
+
+# --- what every case is ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("lane", LANES)
+def test_arrays_have_their_shapes_and_dtype_and_cannot_be_written(lane: Any, dtype: Any) -> None:
+    for a in (*every_activation(), *every_loss()):
+        case = draw_case(a, 5, lane, dtype)
+        assert (case.architecture, case.lane, case.dtype, case.seed) == (a, lane, dtype, 5)
+        shapes = {**a.parameters, "input": a.input, "target": a.target_shape}
+        for name, value in tensors(case):
+            whole = name == "target" and value.dtype == np.int64
+            assert value.shape == shapes[name]
+            assert whole or str(value.dtype) == dtype
+            assert np.isfinite(value).all()
+            with pytest.raises(ValueError, match="read-only"):
+                value[...] = 0
+
+
+@given(st.integers(0, 2**32), st.sampled_from(LANES))
+def test_targets_suit_their_loss(seed: int, lane: Lane) -> None:
+    for a in every_loss():
+        target = draw_case(a, seed, lane).target
+        match a.loss:
+            case ls.CrossEntropy(target="probabilities") | ls.KLDivergence(log_target=False):
+                assert target.sum(axis=-1) == pytest.approx(1)
+                assert (target >= 0).all()
+            case ls.KLDivergence():
+                assert (target <= 0).all()
+                assert np.exp(target).sum(axis=-1) == pytest.approx(1)
+            case ls.BinaryCrossEntropy() | ls.BinaryCrossEntropyWithLogits():
+                assert ((target >= 0) & (target <= 1)).all()
+            case ls.CrossEntropy(ignore_index=1):
+                assert (target != 1).any()
+
+
+# --- given values ------------------------------------------------------------------------
+
+GIVEN = draw_case(SMALL, 1)
+CLASSES = network(ops.Dense(3), loss=ls.CrossEntropy(ignore_index=1), input=(2, 2))
+
+
+def make(architecture: Any = SMALL, **changes: Any) -> Case:
+    drawn = draw_case(architecture, 1)
+    values: dict[str, Any] = {
+        "parameters": dict(drawn.parameters), "input": drawn.input, "target": drawn.target
+    }  # fmt: skip
+    return make_case(architecture, **{**values, **changes})
+
+
+def test_given_values_are_copied() -> None:
+    x = np.ones((2, 3))
+    case = make(input=x)
+    x[0, 0] = 5
+    assert case.input[0, 0] == 1
+    assert same(make(), GIVEN)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"parameters": {}}, "parameters must be ['layers.0.bias', 'layers.0.weight'], got []"),
+        ({"input": np.ones((3, 2))}, "input must have shape (2, 3), got (3, 2)"),
+        ({"input": [[1, 2], [3]]}, "input must be an array of numbers of shape (2, 3)"),
+        ({"input": "text"}, "input must be an array of numbers of shape (2, 3)"),
+        ({"input": None}, "input must have shape (2, 3), got ()"),
+        ({"input": [[1, 2, None]] * 2}, "input must be finite: entry (0, 2) is not"),
+        ({"input": [[1, 2, float("nan")]] * 2}, "input must be finite: entry (0, 2) is not"),
+        ({"input": [[1, 2, 10**400]] * 2}, "input must be an array of numbers of shape (2, 3)"),
+        ({"input": [[1e300, 1, 1]] * 2, "dtype": "float32"}, "input must be finite: entry (0, 0"),
+        ({"target": [[0, 1, 2, float("inf")]] * 2}, "target must be finite: entry (0, 3) is not"),
+        ({"target": [0, 1]}, "target must have shape (2, 4), got (2,)"),
+    ],
+)
+def test_values_that_do_not_fit_name_their_tensor(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        make(**change)
+    assert str(refused.value).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ([0, 3], "target must hold class numbers from 0 to 2"),
+        ([0, -1], "target must hold class numbers from 0 to 2"),
+        ([0, 0.5], "target must hold class numbers from 0 to 2"),
+        ([1, 1], "target holds the ignored class 1 alone; some row must count"),
+        ([[0, 1, 2]] * 2, "target must have shape (2,), got (2, 3)"),
+    ],
+)
+def test_class_numbers_that_make_no_sense_are_refused(target: Any, words: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        make(CLASSES, target=target)
+    assert str(refused.value) == words
+
+
+def test_class_numbers_may_be_written_as_floats() -> None:
+    case = make(CLASSES, target=[0.0, 2.0])
+    assert case.target.dtype == np.int64
+    assert case.target.tolist() == [0, 2]

@@ -60,13 +60,10 @@ def compare(
     derivatives; where both have directions these must be the same.
     """
     g, c, allowed, directions = _on_common_ground(subject, checker, tensor, rounding, alpha)
-    resolution = None
-    if directions is None:
-        error, bound = norm(g - c), _norm_bound(subject, checker, tensor, rounding, alpha)
-        size = norm(c)
-    else:
-        error, bound = float(np.max(np.abs(g - c))), float(np.max(allowed))
-        size = _size(subject, checker, tensor)
+    whole = directions is None
+    bound = (
+        _norm_bound(subject, checker, tensor, rounding, alpha) if whole else float(np.max(allowed))
+    )
     if not np.isfinite(c).all():
         word = "neither is finite" if not np.isfinite(g).all() else "the checker is not finite"
         return Comparison(checker.checker, tensor, "INCONCLUSIVE", reason=word)
@@ -78,24 +75,26 @@ def compare(
         reason = "no finite error bound"
         return Comparison(checker.checker, tensor, "INCONCLUSIVE", reason=reason)
 
+    error = norm(g - c) if whole else float(np.max(np.abs(g - c)))
+    size = norm(c) if whole else _size(subject, checker, tensor)
     ratio = float(_ratio(np.asarray(error), np.asarray(bound)))
     ratios = _ratio(np.abs(g - c), allowed)
     reason = ""
     if ratios.size and ratios.max() > max(ratio, 1.0):
         where = _entry(ratios == ratios.max())
         error, bound = float(np.abs(g - c)[where]), float(np.broadcast_to(allowed, g.shape)[where])
-        if directions is None:
+        if whole:
             reason = (
                 f"entry {where}: {float(g[where]):.17g}, {checker.checker} {float(c[where]):.17g}"
             )
     ratio = max(ratio, float(ratios.max(initial=0.0)))
     terms = rounding.norm(tensor) / UNIT[rounding.dtype]
     scale = size if size > bound else terms
-    if scale > 0:
-        resolution = bound / scale
+    resolution = bound / scale if scale > 0 else None
     if not ratio <= 1:
         return Comparison(checker.checker, tensor, "FAIL", error, bound, ratio, resolution, reason)
-    if error > 0 and not (resolution is not None and resolution <= CONCLUSIVE):
+    blind = error > 0 if resolution is None else resolution > CONCLUSIVE
+    if blind:
         reason = "the error bound is too large to prove anything"
         status: Status = "INCONCLUSIVE"
     else:

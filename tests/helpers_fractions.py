@@ -6,7 +6,7 @@ takes the piece on the left, as the reference does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -65,7 +65,7 @@ def loss_term(loss: Any, y: Fraction, t: Fraction) -> tuple[Fraction, Fraction]:
         case ls.SquaredError("sum"):
             return (y - t) ** 2, 2 * (y - t)
         case ls.AbsoluteError("sum"):
-            return abs(y - t), Fraction(1 if y > t else -1)
+            return abs(y - t), sign(y - t)
     raise AssertionError(f"{loss} is not exact")
 
 
@@ -80,7 +80,7 @@ def value_and_gradients(case: Case) -> tuple[Fraction, Tensors]:
         [loss_term(a.loss, y, t) for y, t in zip(*rows, strict=True)]
         for rows in zip(edges[-1], fractions(case.target.tolist()), strict=True)
     ]
-    loss = sum((term for row in terms for term, _ in row), Fraction(0))
+    loss = total(term for row in terms for term, _ in row)
     bar = [[slope for _, slope in row] for row in terms]
     n = len(a.layers)
     gradients: Tensors = {f"layers.{n - 1}.output" if n else "input": bar}
@@ -92,15 +92,16 @@ def value_and_gradients(case: Case) -> tuple[Fraction, Tensors]:
         absolute = isinstance(penalty, ls.L1)
         for name in (name for name in p if name.endswith(".weight")):
             value: Callable[[Fraction], Fraction] = abs if absolute else half_square
-            loss += s * sum((value(w) for row in p[name] for w in row), Fraction(0))
+            loss += s * total(value(w) for row in p[name] for w in row)
             gradients[name] = [
-                [
-                    g + s * ((1 if w > 0 else -1) if absolute else w)
-                    for g, w in zip(*rows, strict=True)
-                ]
+                [g + s * (sign(w) if absolute else w) for g, w in zip(*rows, strict=True)]
                 for rows in zip(gradients[name], p[name], strict=True)
             ]
     return loss, gradients
+
+
+def sign(x: Fraction) -> Fraction:
+    return Fraction(1 if x > 0 else -1)
 
 
 def half_square(w: Fraction) -> Fraction:
@@ -111,9 +112,7 @@ def forward(layer: Any, p: Mapping[str, Any], i: int, x: Matrix) -> Matrix:
     if isinstance(layer, ops.Dense):
         weight = p[f"layers.{i}.weight"]
         bias = p.get(f"layers.{i}.bias", [Fraction(0)] * layer.units)
-        return [
-            [b + sum(map(product, w, row)) for w, b in zip(weight, bias, strict=True)] for row in x
-        ]
+        return [[b + dot(w, row) for w, b in zip(weight, bias, strict=True)] for row in x]
     slopes = slopes_of(p, i, len(x[0]))
     return [[bend(layer, v, a)[0] for v, a in zip(row, slopes, strict=True)] for row in x]
 
@@ -125,19 +124,19 @@ def backward(
         weight = p[f"layers.{i}.weight"]
         columns = list(zip(*bar, strict=True))
         gradients[f"layers.{i}.weight"] = [
-            [sum(map(product, b, values)) for values in zip(*x, strict=True)] for b in columns
+            [dot(b, values) for values in zip(*x, strict=True)] for b in columns
         ]
         if layer.bias:
-            gradients[f"layers.{i}.bias"] = [sum(b) for b in columns]
-        return [[sum(map(product, row, w)) for w in zip(*weight, strict=True)] for row in bar]
+            gradients[f"layers.{i}.bias"] = [total(b) for b in columns]
+        return [[dot(row, w) for w in zip(*weight, strict=True)] for row in bar]
     slopes = slopes_of(p, i, len(x[0]))
     bent = [[bend(layer, v, a) for v, a in zip(row, slopes, strict=True)] for row in x]
     if isinstance(layer, ops.PReLU):
-        columns = [
-            sum((b[j] * row[j][2] for b, row in zip(bar, bent, strict=True)), Fraction(0))
+        slopes_bar = [
+            total(b[j] * row[j][2] for b, row in zip(bar, bent, strict=True))
             for j in range(len(x[0]))
         ]
-        gradients[f"layers.{i}.slope"] = [sum(columns)] if layer.shared else columns
+        gradients[f"layers.{i}.slope"] = [total(slopes_bar)] if layer.shared else slopes_bar
     return [
         [b * slope for b, (_, slope, _) in zip(*rows, strict=True)]
         for rows in zip(bar, bent, strict=True)
@@ -149,5 +148,9 @@ def slopes_of(p: Mapping[str, Any], i: int, features: int) -> list[Fraction]:
     return slopes if len(slopes) == features else slopes * features
 
 
-def product(a: Fraction, b: Fraction) -> Fraction:
-    return a * b
+def dot(a: Iterable[Fraction], b: Iterable[Fraction]) -> Fraction:
+    return total(x * y for x, y in zip(a, b, strict=True))
+
+
+def total(terms: Iterable[Fraction]) -> Fraction:
+    return sum(terms, Fraction(0))

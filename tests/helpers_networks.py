@@ -29,9 +29,11 @@ def every_activation() -> list[Architecture]:
 
 def every_loss() -> list[Architecture]:
     """One network for each loss, two for those of two kinds of target; both penalties."""
-    sigmoid = {ls.BinaryCrossEntropy: (ops.Sigmoid(),)}
-    log_softmax = dict.fromkeys((ls.NegativeLogLikelihood, ls.KLDivergence), (ops.LogSoftmax(),))
-    last: dict[type[Any], tuple[Any, ...]] = {**sigmoid, **log_softmax}
+    last: dict[Any, tuple[Any, ...]] = {
+        ls.BinaryCrossEntropy: (ops.Sigmoid(),),
+        ls.NegativeLogLikelihood: (ops.LogSoftmax(),),
+        ls.KLDivergence: (ops.LogSoftmax(),),
+    }
     losses: list[Any] = [kind() for kind in ls.LOSSES]
     losses += [
         ls.CrossEntropy("probabilities", label_smoothing=0.1, class_weights=(1.0, 0.5, 2.0)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -238,9 +239,8 @@ def test_text_longer_than_any_network_is_refused() -> None:
     ],
 )
 def test_python_is_refused_what_is_no_network(change: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError) as refused:
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}"):
         msgspec.structs.replace(SMALL, **change)
-    assert str(refused.value).startswith(words)
 
 
 # --- files -------------------------------------------------------------------------------

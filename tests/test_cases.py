@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,11 +83,8 @@ def test_another_loss_or_penalty_leaves_every_weight() -> None:
 
 def test_both_dtypes_hold_the_same_numbers_to_rounding() -> None:
     for lane in LANES:
-        for (_, x), (_, y) in zip(
-            tensors(draw_case(BIG, 3, lane)),
-            tensors(draw_case(BIG, 3, lane, "float32")),
-            strict=True,
-        ):
+        wide, narrow = draw_case(BIG, 3, lane), draw_case(BIG, 3, lane, "float32")
+        for (_, x), (_, y) in zip(tensors(wide), tensors(narrow), strict=True):
             assert np.array_equal(x.astype(np.float32), y)
 
 
@@ -214,9 +212,8 @@ def test_given_values_are_copied() -> None:
     ],
 )
 def test_values_that_do_not_fit_name_their_tensor(change: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError) as refused:
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}"):
         make(**change)
-    assert str(refused.value).startswith(words)
 
 
 @pytest.mark.parametrize(
@@ -230,9 +227,8 @@ def test_values_that_do_not_fit_name_their_tensor(change: dict[str, Any], words:
     ],
 )
 def test_class_numbers_that_make_no_sense_are_refused(target: Any, words: str) -> None:
-    with pytest.raises(ValueError) as refused:
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
         make(CLASSES, target=target)
-    assert str(refused.value) == words
 
 
 def test_class_numbers_may_be_written_as_floats() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import typing
 from typing import Any
 
@@ -73,9 +74,8 @@ def test_every_loss_is_among_those_that_json_knows() -> None:
 def test_python_and_json_refuse_in_the_same_words(
     kind: type[Any], attributes: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(ValueError) as python:
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
         kind(**attributes)
-    assert str(python.value) == words
     with pytest.raises(msgspec.ValidationError) as from_json:
         msgspec.json.decode(encoded(kind, attributes), type=AnyLoss)
     assert str(from_json.value) == words
@@ -97,9 +97,8 @@ def test_python_and_json_refuse_in_the_same_words(
     ],
 )
 def test_python_names_the_field(kind: type[Any], attributes: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError) as refused:
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}"):
         kind(**attributes)
-    assert str(refused.value).startswith(words)
 
 
 def test_a_target_of_class_numbers_has_one_entry_a_row() -> None:

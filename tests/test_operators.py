@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import typing
 from typing import Any
 
@@ -81,9 +82,8 @@ def test_the_docstring_is_the_specification(kind: type[Any]) -> None:
 def test_python_and_json_refuse_in_the_same_words(
     kind: type[Any], attributes: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(ValueError) as python:
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
         kind(**attributes)
-    assert str(python.value) == words
     with pytest.raises(msgspec.ValidationError) as from_json:
         msgspec.json.decode(encoded(kind, attributes), type=Layer)
     assert str(from_json.value) == words
@@ -93,9 +93,8 @@ def test_python_and_json_refuse_in_the_same_words(
 def test_a_wrong_type_names_the_field(
     kind: type[Any], attributes: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(ValueError) as python:
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
         kind(**attributes)
-    assert str(python.value) == words
     field = words.split()[0]
     with pytest.raises(msgspec.ValidationError, match=rf"`\$\.{field}`"):
         msgspec.json.decode(encoded(kind, attributes), type=Layer)

@@ -17,7 +17,7 @@ from . import ties
 from .asking import CheckerName, Sources
 from .comparison import Comparison, Status
 from .hulls import TITLES, Hulls
-from .outcome import CheckerVerdict, OperatorVerdict, Verdict, failed
+from .outcome import NEEDED, CheckerVerdict, OperatorVerdict, Verdict, failed
 
 
 def judge_at_ties(
@@ -79,6 +79,14 @@ def judge_at_ties(
     if odd:
         reason = f"{odd[0]} is the odd one out: outside the hull at {at}"
         return Verdict("ERROR", reason, resolution, checkers=tuple(verdicts))
+    broken = next((v for v in skipped if v.status == "ERROR"), None)
+    if broken:
+        reason = f"{broken.checker}: {broken.reason}"
+        return Verdict("ERROR", reason, resolution, checkers=tuple(verdicts))
+    confirmed = sum(v.status == "PASS" for v in verdicts)
+    if confirmed < max(1, min(NEEDED, len(checkers))):
+        reason = f"the hull at {at} is confirmed by {confirmed}"
+        return Verdict("INCONCLUSIVE", reason, resolution, checkers=tuple(verdicts))
     convention = f"at {at}: {hulls.convention(g, frameworks)}"
     if place == "combination":
         convention += "; a conservative gradient, outside Clarke's subdifferential"

@@ -44,7 +44,7 @@ def truncation(probe: Probe, name: str, directions: Array) -> Array:
     quarter of it, so the difference is three quarters; twice that is a bound.
     """
     halved = along(probe, name, directions, STEP / 2)
-    return 2 * np.abs(along(probe, name, directions) - halved)
+    return np.asarray(2 * np.abs(along(probe, name, directions) - halved))
 
 
 def own_rounding(probe: Probe, name: str, directions: Array, replicas: int, seed: int) -> Array:

@@ -36,7 +36,10 @@ from .estimate import Estimate
 from .probe import Probe
 
 LEVELS = 7
-EXHAUSTIVE_LEVELS = 4
+EXHAUSTIVE_LEVELS = 2
+EXHAUSTIVE_STEP = 2.0**-16
+"""Of the reach: near u^(1/3), where truncation h^2 and noise u / h are alike."""
+
 SPACING = 2.0**-31
 """Of ECnoise's points, as a share of h_0: far below the scale of phi, far above rounding."""
 
@@ -124,29 +127,27 @@ def _evaluate(probe: Probe, name: str, directions: Array, t: Array) -> Array:
 def every_entry(probe: Probe, name: str) -> tuple[Array, Array]:
     """Every entry of a gradient and its error bound, each of the tensor's shape.
 
-    Four levels, all entries of a chunk at once, and one step and one noise level for the
-    whole tensor, measured along two directions that move every entry.  The largest step is
-    an eighth of the reach, so that truncation, for which four levels give little to compare,
-    stays below noise.
+    Two levels, all entries of a chunk in one call, and one step and one noise level for the
+    whole tensor, the first from two unit vectors that move every entry, the second from
+    Monte Carlo arithmetic.  The step is small
+    enough for truncation, h^2 before extrapolation, to be no larger than noise, u / h.
     """
     shape = probe.tensor(name).shape
     size = int(np.prod(shape))
-    signs = stream(0, f"every entry/{name}").choice([-1.0, 1.0], size=(2, *shape))
+    signs = stream(0, f"every entry/{name}").choice([-1.0, 1.0], size=(2, *shape)) / np.sqrt(size)
     reach, grain = probe.reach(name, signs)
-    h, fine = float(reach.min()) / 8, bool((reach > 8 * GRAINS * grain).all())
-    noise_steps = np.maximum(h * SPACING, 4 * grain)[:, None] * np.arange(-4, 4)
-    near = _evaluate(probe, name, signs, noise_steps)
-    noise = 3 * float(np.maximum(ec_noise(near).max(), probe.noise(name)))
+    h = float(reach.min()) * EXHAUSTIVE_STEP
+    noise = 3 * probe.noise(name)
+    steps = h / 2.0 ** np.arange(EXHAUSTIVE_LEVELS)
+    steps = np.concatenate([steps, -steps])
     value, bound = np.empty(size), np.empty(size)
-    for entries in probe.chunks(name, copies=1):
-        steps = h / 2.0 ** np.arange(EXHAUSTIVE_LEVELS)
-        plus = np.array([probe.entry_losses(name, entries, s) for s in steps])
-        minus = np.array([probe.entry_losses(name, entries, -s) for s in steps])
-        largest = np.maximum(np.abs(plus), np.abs(minus)).max(axis=0)
-        value[entries], bound[entries] = romberg(
-            plus, minus, np.full(len(entries), h), np.maximum(noise, UNIT * largest)
-        )
-    if not fine:
+    for entries in probe.chunks(name, copies=len(steps)):
+        n = len(entries)
+        phi = probe.entry_losses(name, np.tile(entries, len(steps)), np.repeat(steps, n))
+        plus, minus = phi.reshape(2, EXHAUSTIVE_LEVELS, n)
+        floor = np.maximum(noise, UNIT * np.abs(phi.reshape(-1, n)).max(axis=0))
+        value[entries], bound[entries] = romberg(plus, minus, np.full(n, h), floor)
+    if h <= GRAINS * float(grain.max()):
         bound[:] = np.inf
     return value.reshape(shape), bound.reshape(shape)
 

@@ -15,14 +15,22 @@ import numpy as np
 
 from ..architectures.architecture import edge_name
 from ..architectures.cases import Case, stream
-from ..architectures.operators import Dense
+from ..architectures.operators import (
+    GLU,
+    Dense,
+    LogSoftmax,
+    Operator,
+    PReLU,
+    Softmax,
+    SwiGLU,
+)
 from ..reference import network
 from ..reference.arrays import Array
 from ..reference.losses import penalties
 from ..reference.pages import LAYERS, LOSSES
 from .rounding import REPLICAS, UNIT, Noise, promote, replicate, rms
 
-MEMORY = 64 * 2**20
+MEMORY = 16 * 2**20
 """Bytes of perturbed values at the widest edge that one chunk may take."""
 
 
@@ -42,6 +50,7 @@ class Probe:
             )
         self._edges = {edge_name(i): i for i in range(len(self.architecture.layers) + 1)}
         self._noise: dict[int, float] = {}
+        self._flattened: dict[int, tuple[Array, Array]] = {}
 
     @property
     def loss(self) -> float:
@@ -96,28 +105,50 @@ class Probe:
             self._noise[start] = UNIT["float64"] / noise.unit * float(spread)
         return self._noise[start]
 
-    def entry_losses(self, name: str, entries: Array, step: float) -> Array:
+    def entry_losses(self, name: str, entries: Array, step: Array | float) -> Array:
         """The loss with `step` added to one entry of a tensor, for each of the flat `entries`.
 
-        A change of one entry of a dense layer's W or b moves one column of its output, by
-        the step times a column of its input: that rank-1 update replaces the layer.
+        `step` is one number, or one for each.  A change of one entry of a dense layer's W
+        or b moves one column of its output, by the step times a column of its input: that
+        rank-1 update replaces the layer.
         """
         shape = self.tensor(name).shape
         layer = None if name in self._edges else int(name.split(".")[1])
+        rows, steps = np.arange(len(entries)), np.broadcast_to(step, entries.shape)
         if layer is None or not isinstance(self.architecture.layers[layer], Dense):
             offsets = np.zeros((len(entries), *shape))
-            offsets.reshape(len(entries), -1)[np.arange(len(entries)), entries] = step
+            offsets.reshape(len(entries), -1)[rows, entries] = steps
             return self.losses(name, offsets)
-        x = self.trace.edges[layer]
-        y = np.repeat(self.trace.edges[layer + 1][None], len(entries), axis=0)
-        rows = np.arange(len(entries))
         if name.endswith("bias"):
-            y[rows, :, entries] += step
-            return self._run(y, layer + 1, self.case.parameters).loss
+            return self._column_losses(layer + 1, entries, steps[:, None])
         units, columns = np.divmod(entries, shape[-1])
-        y[rows, :, units] += step * x.T[columns]
-        loss = self._run(y, layer + 1, self.case.parameters).loss
-        return loss + self._penalty_changes(name, entries, step)
+        moves = steps[:, None] * self.trace.edges[layer].T[columns]
+        loss = self._column_losses(layer + 1, units, moves)
+        return loss + self._penalty_changes(name, entries, steps)
+
+    def _column_losses(self, edge: int, columns: Array, moves: Array) -> Array:
+        """The loss with `moves` (R, batch or 1) added to one column each of an edge's value.
+
+        An activation that works entry by entry moves the same column of its output, and the
+        dense layer above it adds the column's change times a row of its weights: another
+        rank-1 update, so that the widest part of the network is never run again.
+        """
+        layers, edges = self.architecture.layers, self.trace.edges
+        base = edges[edge]
+        if edge + 1 < len(layers) and _entrywise(layers[edge]) and _is_dense(layers[edge + 1]):
+            x = (base.T[columns] + moves)[..., None]
+            piece = self.trace.branches.get(f"layers.{edge}")
+            piece = None if piece is None else piece.T[columns][..., None]
+            p = network.layer_parameters(self.case.parameters, edge)
+            with np.errstate(all="ignore"):
+                y, _ = LAYERS[type(layers[edge])].forward(layers[edge], p, x, piece)
+                change = y - edges[edge + 1].T[columns][..., None]
+                weights = self.case.parameters[f"layers.{edge + 1}.weight"].T[columns]
+                z = edges[edge + 2] + change * weights[:, None, :]
+            return self._run(z, edge + 2, self.case.parameters).loss
+        x = np.repeat(base[None], len(columns), axis=0)
+        x[np.arange(len(columns)), :, columns] += moves
+        return self._run(x, edge, self.case.parameters).loss
 
     def chunks(self, name: str, copies: int) -> Iterator[Array]:
         """The flat entries of a tensor in chunks whose copies stay within MEMORY."""
@@ -138,27 +169,37 @@ class Probe:
         small = 2.0**-20
         trace = self.perturbed(name, small * offsets)
         d = len(offsets)
+        base, radius = self._flat(trace.start)
+        shapes = ((d, *x.shape) for x in self.trace.edges[trace.start :])
+        moved = np.concatenate(
+            [
+                np.broadcast_to(x, s).reshape(d, -1)
+                for x, s in zip(trace.edges, shapes, strict=True)
+            ],
+            axis=1,
+        )
+        with np.errstate(all="ignore"):
+            rate = np.abs(moved - base) / small
+            steps = np.where(rate > 0, radius / rate, np.inf)
+            grains = np.where(rate > 0, UNIT["float64"] * np.abs(base) / rate, 0.0)
+        nearest = np.argmin(steps, axis=1)[:, None]
+        reach = np.take_along_axis(steps, nearest, axis=1)[:, 0]
+        grain = grains.max(axis=1) if strict else np.take_along_axis(grains, nearest, axis=1)[:, 0]
         own = np.linalg.norm(self.tensor(name)) or 1.0
         far = own / np.linalg.norm(offsets.reshape(d, -1), axis=1)
-        reach, grain, coarsest = np.full(d, np.inf), np.zeros(d), np.zeros(d)
-        for i, moved in enumerate(trace.edges, trace.start):
-            base = self.trace.edges[i]
-            size = np.max(np.abs(base), initial=0.0) or np.inf
-            radius = np.broadcast_to(self._radius(i), base.shape)
-            radius = np.where(np.isinf(radius), size, radius)
-            with np.errstate(all="ignore"):
-                rate = np.broadcast_to(np.abs(moved - base) / small, (d, *base.shape))
-                steps = np.where(rate > 0, radius / rate, np.inf).reshape(d, -1)
-                grains = np.where(rate > 0, UNIT["float64"] * np.abs(base) / rate, 0.0)
-            nearest = np.argmin(steps, axis=1)
-            found = steps[np.arange(d), nearest]
-            grains = grains.reshape(d, -1)
-            at_nearest = grains[np.arange(d), nearest]
-            grain = np.where(found < reach, at_nearest, grain)
-            coarsest = np.maximum(coarsest, grains.max(axis=1))
-            reach = np.minimum(found, reach)
-        reach = np.minimum(np.where(np.isinf(reach), far, reach), 2.0**500)
-        return reach, coarsest if strict else grain
+        return np.minimum(np.where(np.isinf(reach), far, reach), 2.0**500), grain
+
+    def _flat(self, start: int) -> tuple[Array, Array]:
+        """All values at the edges from `start` on, and the radius of each, as vectors."""
+        if start not in self._flattened:
+            values, radii = [], []
+            for i, x in enumerate(self.trace.edges[start:], start):
+                size = np.max(np.abs(x), initial=0.0) or np.inf
+                radius = np.broadcast_to(self._radius(i), x.shape)
+                values.append(x.ravel())
+                radii.append(np.where(np.isinf(radius), size, radius).ravel())
+            self._flattened[start] = np.concatenate(values), np.concatenate(radii)
+        return self._flattened[start]
 
     def _radius(self, i: int) -> Array | float:
         """The radius, entry by entry, of the function that takes edge i."""
@@ -182,14 +223,27 @@ class Probe:
                 start=start,
             )
 
-    def _penalty_changes(self, name: str, entries: Array, step: float) -> Array:
-        """What the step on one weight adds to the penalties, which see that weight alone."""
+    def _penalty_changes(self, name: str, entries: Array, steps: Array) -> Array:
+        """What a step on one weight adds to the penalties, which see that weight alone."""
         change = np.zeros(len(entries))
         for site, penalty, weight in network.penalty_sites(self.architecture):
             if weight == name:
                 w = self.case.parameters[name].reshape(-1)[entries][:, None, None]
                 piece = self.trace.branches.get(site)
                 piece = None if piece is None else piece.reshape(-1)[entries][:, None, None]
-                change += penalties.forward(penalty, w + step, piece)
+                change += penalties.forward(penalty, w + steps[:, None, None], piece)
                 change -= penalties.forward(penalty, w, piece)
         return change
+
+
+def _is_dense(layer: Operator) -> bool:
+    return isinstance(layer, Dense)
+
+
+def _entrywise(layer: Operator) -> bool:
+    """Whether an entry of the output depends on the same entry of the input alone.
+
+    PReLU with a slope for each feature does too, but needs the feature's number.
+    """
+    mixes = (Dense, Softmax, LogSoftmax, GLU, SwiGLU)
+    return not isinstance(layer, mixes) and not (isinstance(layer, PReLU) and not layer.shared)

@@ -19,10 +19,12 @@ import numpy as np
 
 from backproof.architectures.architecture import edge_name
 from backproof.architectures.cases import Case
+from backproof.architectures.losses import L1
 from backproof.checkers.verdict import Verdict
 from backproof.reference import arrays
 from backproof.reference.arrays import Array
 from backproof.reference.pages import LAYERS, LOSSES
+from backproof.reports.text import printable
 
 NUMPY_ONLY = {
     "erf": "erf = np.vectorize(math.erf, otypes=[float])",
@@ -70,10 +72,13 @@ def loss_from(x, parameters, start):
     forward, kink, loss = LOSS
     branch = find_branch("loss", kink(loss, x, TARGET)) if kink else None
     value, _ = forward(loss, x, TARGET, branch)
-    for j, penalty in enumerate(PENALTIES):
+    for j, (absolute, strength) in enumerate(PENALTIES):
         for name, w in parameters.items():
-            if name.endswith(".weight"):
-                value += penalty(w)
+            if name.endswith(".weight") and absolute:
+                positive = find_branch(f"penalties.{j}.{name}", Kink(w, (0.0,)))
+                value += strength * np.where(positive, w, -w).sum()
+            elif name.endswith(".weight"):
+                value += strength * (w * w).sum() / 2
     return float(value)
 
 
@@ -119,10 +124,9 @@ def write_script(
     for name, source in NUMPY_ONLY.items():
         if any(f"{name}(" in text for text in functions.values()):
             functions = {**_needed(name), name: source, **functions}
-    penalty_rows = [_penalty(p) for p in a.penalties]
+    penalties = [(isinstance(p, L1), p.strength) for p in a.penalties]
     claimed = gradients.get(tensor)
-    title = f"{id}: {a}".replace('"', "'")
-    reason = verdict.reason.replace('"', "'").replace("\\", "/")
+    title, reason = _in_a_docstring(f"{id}: {a}"), _in_a_docstring(verdict.reason)
     parts = [
         HEADER.format(title=title, reason=reason, file=file),
         "class Kink(SimpleNamespace):\n"
@@ -131,7 +135,7 @@ def write_script(
         *functions.values(),
         f"LAYERS = [{', '.join(rows)}]",
         f"LOSS = {loss_row}",
-        f"PENALTIES = [{', '.join(penalty_rows)}]",
+        f"PENALTIES = {penalties!r}",
         "PARAMETERS = {\n    n: np.array(v, dtype=float)\n"
         f"    for n, v in json.loads({_json(case.parameters)}).items()\n}}",
         f"INPUT = np.array(json.loads({_json(case.input)}), dtype=float)",
@@ -142,6 +146,10 @@ def write_script(
         else f"CLAIMED = np.array(json.loads({_json(claimed)}), dtype=float)",
     ]  # fmt: skip
     return "\n\n".join(parts) + FOOTER
+
+
+def _in_a_docstring(text: str) -> str:
+    return printable(text).replace("\\", "\\\\").replace('"', "'")
 
 
 def _needed(name: str) -> dict[str, str]:
@@ -155,13 +163,6 @@ def _row(page: Any, op: Any, functions: dict[str, str]) -> str:
     kink = _include(page.kink, functions) if page.kink else "None"
     words = ", ".join(f"{name}={value!r}" for name, value in attributes.items())
     return f"({forward}, {kink}, SimpleNamespace({words}))"
-
-
-def _penalty(penalty: Any) -> str:
-    s = penalty.strength
-    if type(penalty).__name__ == "L1":
-        return f"lambda w: {s!r} * np.where(w > 0, w, -w).sum()"
-    return f"lambda w: {s!r} * (w * w).sum() / 2"
 
 
 def _include(function: Callable[..., Any], functions: dict[str, str]) -> str:

@@ -30,6 +30,9 @@ from .rounding import UNIT, Noise, replicate, rms
 
 STEP = 2.0**-100
 
+LOST = 2.0**-800
+"""The smallest normal number is 2^-1022: 2^-100 for the step, and as much for what follows."""
+
 
 def along(probe: Probe, name: str, directions: Array, step: float = STEP) -> Array:
     """<dL/d(tensor), v> for each of `directions` (d, *shape); shape (d,)."""
@@ -41,10 +44,11 @@ def truncation(probe: Probe, name: str, directions: Array) -> Array:
     """A bound on the O(h^2) that is left out, for each of `directions`; shape (d,).
 
     It matters where the derivative is zero, as of x - tanh(x) at 0.  Halving h leaves a
-    quarter of it, so the difference is three quarters; twice that is a bound.
+    quarter of it, so the difference is three quarters; twice that is a bound.  And below
+    LOST nothing is claimed: h times a derivative that small underflows on the way.
     """
     halved = along(probe, name, directions, STEP / 2)
-    return np.asarray(2 * np.abs(along(probe, name, directions) - halved))
+    return np.asarray(2 * np.abs(along(probe, name, directions) - halved) + LOST)
 
 
 def own_rounding(probe: Probe, name: str, directions: Array, replicas: int, seed: int) -> Array:

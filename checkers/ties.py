@@ -30,7 +30,7 @@ from ..reference.losses import penalties
 from ..reference.pages import LAYERS, LOSSES
 from . import complex_step
 from .probe import Probe
-from .rounding import Rounding, promote
+from .rounding import Rounding, promote, rms
 
 MOST_TIES = 10
 """Above this many tied entries their combinations are not enumerated."""
@@ -62,7 +62,7 @@ def find(case: Case, rounding: Rounding, tolerance: float) -> tuple[Tie, ...]:
     for site, kink, noisy in _kinks(wide, rounding):
         if kink.smooth:
             continue
-        spread = np.sqrt(np.mean((noisy - kink.argument) ** 2, axis=0))
+        spread = rms(noisy - kink.argument)
         for piece, point in enumerate(kink.breakpoints):
             with np.errstate(invalid="ignore"):
                 tied = np.abs(kink.argument - point) <= tolerance * spread

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -139,7 +141,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--networks", type=int, default=60)
+    parser.add_argument("--output", type=Path, help="a file to write instead of the terminal")
     given = parser.parse_args()
+    if given.output:
+        sys.stdout = given.output.open("w", encoding="utf-8")
+    print("# Speed\n\n`python benchmarks/speed.py`\n")
     exhaustive(given.repetitions)
     verdict_cost(given.networks)
 

@@ -235,7 +235,11 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=200, help="of part 2 and 3")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--output", type=Path, help="a file to write instead of the terminal")
     given = parser.parse_args()
+    if given.output:
+        sys.stdout = given.output.open("w", encoding="utf-8")
+    print("# Verdicts: false alarms, and the smallest error caught\n")
     print(f"`python benchmarks/{Path(__file__).name} --cases {given.cases} "
           f"--networks {given.networks} --seed {given.seed}`\n")  # fmt: skip
     if given.cases:

@@ -100,10 +100,13 @@ def make_case(
 
 def _frozen(name: str, value: npt.ArrayLike, shape: Shape, dtype: str) -> Array:
     try:
-        with np.errstate(over="ignore"):  # the infinity is refused below
-            array = np.array(value, dtype=dtype)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} must be an array of numbers of shape {shape}") from None
+        given = np.asarray(value)
+    except ValueError:  # rows of unequal length
+        given = np.array("ragged")
+    if given.dtype.kind not in "fiu":
+        raise ValueError(f"{name} must be an array of numbers of shape {shape}")
+    with np.errstate(over="ignore"):  # the infinity is refused below
+        array = given.astype(dtype)
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
     if not np.isfinite(array).all():

@@ -23,6 +23,11 @@ MAX_FILE_BYTES = 256 * 2**20
 FORMAT = 1
 
 
+Number = int | float
+Values = list[list[Number] | Number]
+"""An array of one axis or two."""
+
+
 class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one source said: whole gradients, and slopes along directions, by tensor."""
 
@@ -44,9 +49,9 @@ class FailureFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     dtype: DType
     lane: Lane
     seed: int
-    parameters: dict[str, Any]
-    input: Any
-    target: Any
+    parameters: dict[str, Values]
+    input: Values
+    target: Values
     verdict: Verdict
     said: tuple[Said, ...] = ()
     versions: dict[str, str] = {}
@@ -114,9 +119,11 @@ def read(path: str | Path) -> FailureFile:
         raise ArchitectureError(
             f"{path} has format {failure.format}; this version reads up to {FORMAT}"
         )
-    fault = failure.subject.partition("+")[2]
-    if fault and fault not in BY_NAME:
-        raise ArchitectureError(f"{path}: subject names a fault that does not exist, {fault!r}")
+    name, plus, fault = failure.subject.partition("+")
+    if name != "reference" or (plus and fault not in BY_NAME):
+        raise ArchitectureError(
+            f"{path}: subject must be `reference` or `reference+FAULT`, got {failure.subject!r}"
+        )
     return failure
 
 

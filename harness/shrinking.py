@@ -71,11 +71,31 @@ def simpler(a: Architecture) -> Iterator[Architecture]:
     """Valid networks a step simpler, the most drastic first."""
     for change in _changes(a):
         try:
-            candidate = msgspec.structs.replace(a, **change)
+            candidate = _changed(a, change)
         except ValueError:
             continue  # shapes that no longer fit: not a network
         if candidate != a:
             yield candidate
+
+
+def _changed(a: Architecture, change: dict[str, Any]) -> Architecture:
+    """The network with a change, its loss cut to the outputs that are left."""
+    if "loss" in change:
+        return msgspec.structs.replace(a, **change)
+    outputs = msgspec.structs.replace(a, **change, loss=ls.WeightedSum()).edges[-1][-1]
+    return msgspec.structs.replace(a, **change, loss=_cut(a.loss, outputs))
+
+
+def _cut(loss: Any, outputs: int) -> Any:
+    """The loss without its weights for outputs that are gone, and its ignored class moved."""
+    change: dict[str, Any] = {
+        name: getattr(loss, name)[:outputs]
+        for name in ("class_weights", "positive_weights")
+        if getattr(loss, name, None) is not None
+    }
+    if getattr(loss, "ignore_index", None) is not None:
+        change["ignore_index"] = min(loss.ignore_index, outputs - 1) if outputs > 1 else None
+    return msgspec.structs.replace(loss, **change)
 
 
 def _changes(a: Architecture) -> Iterator[dict[str, Any]]:
@@ -86,6 +106,12 @@ def _changes(a: Architecture) -> Iterator[dict[str, Any]]:
             yield {"penalties": a.penalties[:j] + a.penalties[j + 1 :]}
     for i in range(len(a.layers)):
         yield {"layers": a.layers[:i] + a.layers[i + 1 :]}
+    widest = max(width for _, width in a.edges)
+    for n in sorted({1, 2, widest // 2, widest - 1}):  # at once: a square matrix stays square
+        if 0 < n < widest:
+            layers = tuple(_at_most(layer, n) for layer in a.layers)
+            for batch in sorted({min(rows, n), rows}):
+                yield {"input": (batch, min(features, n)), "layers": layers}
     for n in sorted({1, rows // 2, rows - 1}):
         if 0 < n < rows:
             yield {"input": (n, features)}
@@ -98,6 +124,12 @@ def _changes(a: Architecture) -> Iterator[dict[str, Any]]:
     for loss in (ls.WeightedSum(), ls.SquaredError(), type(a.loss)()):
         if loss != a.loss and not (isinstance(a.loss, ls.WeightedSum)):
             yield {"loss": loss}
+
+
+def _at_most(layer: ops.Operator, units: int) -> ops.Operator:
+    if not isinstance(layer, ops.Dense):
+        return layer
+    return ops.Dense(min(layer.units, units), layer.bias)
 
 
 def _plainer(layer: ops.Operator) -> Iterator[ops.Operator]:

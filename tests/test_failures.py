@@ -1,0 +1,189 @@
+"""A failure as a file: it reads back exactly, and what is wrong with one is a sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers_networks import every_activation, every_loss, network
+
+from backproof import failures
+from backproof.architectures import losses as ls
+from backproof.architectures import operators as ops
+from backproof.architectures.architecture import Architecture, ArchitectureError
+from backproof.architectures.cases import LANES, Case, draw_case
+from backproof.checkers.verdict import Verdict, verify
+from backproof.failures import FailureFile, dumps, read, rebuild, record
+from backproof.planting import by_name
+
+FAULTY = "reference+relative_error_1e_4"
+CASE = draw_case(network(ops.Dense(2), ops.Tanh(), input=(2, 2)), 1)
+
+
+def recorded(case: Case = CASE, verdict: Verdict | None = None) -> FailureFile:
+    return record(
+        case,
+        verdict or Verdict("FAIL", "a reason", operator="dense"),
+        id="case-00001-generic-float64",
+        subject=FAULTY,
+        replay="backproof replay it",
+        versions={"python": "3"},
+        checkers=("finite_differences", "complex_step"),
+    )
+
+
+def saved(path: Path, failure: FailureFile) -> Path:
+    path.write_bytes(dumps(failure))
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("lane", LANES)
+def test_values_read_back_to_the_last_bit(lane: Any, dtype: Any, tmp_path: Path) -> None:
+    networks: list[Architecture] = [*every_activation()[::7], *every_loss()]
+    for seed, a in enumerate(networks):
+        case = draw_case(a, seed, lane, dtype)
+        failure = read(saved(tmp_path / "failure.json", recorded(case)))
+        back = rebuild(failure, "failure.json")
+        assert (back.architecture, back.lane, back.dtype, back.seed) == (a, lane, dtype, seed)
+        for one, other in (
+            (case.input, back.input),
+            (case.target, back.target),
+            *((case.parameters[n], back.parameters[n]) for n in a.parameters),
+        ):
+            assert one.dtype == other.dtype
+            assert one.tobytes() == other.tobytes()
+
+
+def test_the_file_reads_back_equal_and_is_stable(tmp_path: Path) -> None:
+    verdict = verify(CASE, by_name(FAULTY), checkers=("complex_step",))
+    failure = recorded(verdict=verdict)
+    back = read(saved(tmp_path / "failure.json", failure))
+    assert dumps(back) == dumps(failure)
+    assert back.verdict == verdict
+    assert (tmp_path / "failure.json").read_text().startswith('{\n "format": 1,')
+
+
+def test_it_holds_what_everybody_said() -> None:
+    failure = recorded()
+    assert [s.source for s in failure.said] == [FAULTY, "finite_differences", "complex_step"]
+    subject, *checkers = failure.said
+    _, gradients = by_name(FAULTY)(CASE)
+    for name, g in gradients.items():
+        assert subject.gradients[name] == g.tolist()
+    for said in checkers:
+        assert said.loss == pytest.approx(subject.loss)
+        for name, slopes in said.slopes.items():
+            claimed = np.sum(np.asarray(said.directions[name]) * gradients[name])
+            assert slopes[0] == pytest.approx(claimed, rel=1e-3)
+
+
+def test_a_gradient_that_is_missing_or_no_number_is_null() -> None:
+    assert failures._plain(None) is None
+    assert failures._plain(np.array([1.0, np.nan, np.inf])) == [1.0, None, None]
+    assert failures._plain(np.array([[np.nan], [2.0]])) == [[None], [2.0]]
+    assert failures._plain(np.array(np.nan)) is None
+    assert failures._plain(np.float32(0.1)) == float(np.float32(0.1))
+
+
+def test_a_loss_that_is_no_number_can_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def subject(case: Case) -> Any:
+        return np.array(np.nan), {n: np.full_like(p, np.nan) for n, p in case.parameters.items()}
+
+    monkeypatch.setattr(failures, "by_name", lambda name: subject)
+    assert json.loads(dumps(recorded()))["said"][0]["loss"] is None
+
+
+# --- what is refused ---------------------------------------------------------------------
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(dumps(recorded()))
+    return {**plain, **changes}
+
+
+def refusal(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    with pytest.raises(ArchitectureError) as refused:
+        rebuild(read(path), str(path))
+    sentence = str(refused.value)
+    assert sentence.startswith(str(path))
+    assert "\n" not in sentence
+    return sentence.removeprefix(str(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format": 2}, " has format 2; this version reads up to 1"),
+        ({"subject": "reference+gremlins"}, ": subject must be `reference` or `reference+F"),
+        ({"subject": "mine"}, ": subject must be `reference` or `reference+FAULT`, got 'mine'"),
+        ({"dtype": "float16"}, ": Invalid enum value 'float16' - at `$.dtype`"),
+        ({"lane": "fast"}, ": Invalid enum value 'fast' - at `$.lane`"),
+        ({"seed": "one"}, ": Expected `int`, got `str` - at `$.seed`"),
+        ({"extra": 1}, ": Object contains unknown field `extra`"),
+        ({"architecture": 1}, ": Expected `object`, got `int` - at `$.architecture`"),
+        ({"parameters": {}}, ": parameters must be ['layers.0.bias', 'layers.0.weight'], got []"),
+        ({"parameters": []}, ": Expected `object`, got `array` - at `$.parameters`"),
+        ({"input": [[1, 2]]}, ": input must have shape (2, 2), got (1, 2)"),
+        ({"input": [[1, 2], [3, None]]}, ": Expected `int | float`, got `null` - at `$.input[1][1"),
+        ({"input": [[1, 2], [3, "4"]]}, ": Expected `int | float`, got `str` - at `$.input[1][1]`"),
+        ({"input": [[1, True]]}, ": Expected `int | float`, got `bool` - at `$.input[0][1]`"),
+        ({"input": {"a": 1}}, ": Expected `array`, got `object` - at `$.input`"),
+        ({"input": None}, ": Expected `array`, got `null` - at `$.input`"),
+        (
+            {"input": [[1e300, 1], [1, 1]], "dtype": "float32"},
+            ": input must be finite: entry (0, 0)",
+        ),
+        ({"target": [[1, 2], [3]]}, ": target must be an array of numbers of shape (2, 2)"),
+        ({"target": [1, 2]}, ": target must have shape (2, 2), got (2,)"),
+    ],
+)
+def test_a_malformed_file_is_one_sentence(
+    change: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    content = json.dumps(changed(**change)).encode()
+    assert refusal(tmp_path / "failure.json", content).startswith(words)
+
+
+def test_what_is_nested_too_deeply_says_so(tmp_path: Path) -> None:
+    said = {"source": "x", "loss": 1.0, "gradients": {"a": "deep"}}
+    text = json.dumps(changed(said=[said])).replace('"deep"', "[" * 10**5)
+    assert refusal(tmp_path / "failure.json", text.encode()) == " is nested too deeply"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", " is empty"),
+        (b"not json", " is not JSON: "),
+        (b"[]", ": Expected `object`, got `array`"),
+        (b'{"format": 1}', ": Object missing required field `id`"),
+        (b"\xff\xfe{\x00", " begins with a byte order mark; it must be UTF-8 without one"),
+        (b'{"verdict": ' + b"[" * 100_000, ": Expected `object`, got `array` - at `$.verdict`"),
+    ],
+)
+def test_another_file_is_one_sentence(content: bytes, words: str, tmp_path: Path) -> None:
+    assert refusal(tmp_path / "other", content).startswith(words)
+
+
+def test_a_file_far_too_large_or_none_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ArchitectureError, match="Is a directory"):
+        read(tmp_path)
+    path = tmp_path / "sparse"
+    path.touch()
+    os.truncate(path, 2**40)
+    with pytest.raises(ArchitectureError, match="is too large"):
+        failures.read_bytes(path, 1000)
+
+
+def test_class_numbers_are_checked(tmp_path: Path) -> None:
+    case = draw_case(network(ops.Dense(3), loss=ls.CrossEntropy(), input=(2, 2)), 1)
+    plain = json.loads(dumps(recorded(case)))
+    plain["target"] = [0, 7]
+    words = refusal(tmp_path / "failure.json", json.dumps(plain).encode())
+    assert words == ": target must hold class numbers from 0 to 2"

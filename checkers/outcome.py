@@ -1,7 +1,8 @@
 """A verdict as data, and how the comparisons of one case are rolled up into it.
 
 * A subject is blamed where checkers that disagree with it agree with each other.  One
-  checker alone against the others is itself the odd one out: an ERROR of the harness.
+  checker alone against others that contradict it is itself the odd one out: an ERROR of the
+  harness.  One whose bounds are too wide to see the difference contradicts nobody.
 * A PASS needs every tensor confirmed by two checkers (by all, where fewer were asked), each
   at a resolution that proves something.
 """
@@ -122,15 +123,16 @@ def _blame(tensor: str, group: Sequence[Comparison], agree: Agree) -> tuple[Stat
     """Who is wrong about a tensor: the subject, or a checker."""
     failing = [c for c in group if c.status == "FAIL"]
     names, passing = [c.checker for c in failing], [c.checker for c in group if c.status == "PASS"]
-    if len(names) == 1 and passing:
+    against = [p for p in passing if not all(agree([n, p], tensor) for n in names)]
+    if len(names) == 1 and against:
         return "ERROR", (
-            f"{names[0]} is the odd one out on {tensor}: the subject agrees with {listed(passing)}"
+            f"{names[0]} is the odd one out on {tensor}: the subject agrees with {listed(against)}"
         )
     if not agree(names, tensor):
         return "ERROR", f"the checkers disagree on {tensor}: {listed(names)}"
     words = f"{tensor} disagrees with {listed(names)}" + (" alone" if len(names) == 1 else "")
-    if passing:
-        words += f", and agrees with {listed(passing)}, which differentiate the same forward"
+    if against:
+        words += f", and agrees with {listed(against)}, which differentiate the same forward"
     worst_one = max(failing, key=lambda c: c.ratio)
     detail = worst_one.reason or f"error {worst_one.error:.3g}, bound {worst_one.bound:.3g}"
     return "FAIL", f"{words}; {detail}"

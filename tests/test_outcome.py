@@ -33,6 +33,7 @@ NETWORK = Architecture(
     (4, 3), (ops.Dense(3), ops.Tanh(), ops.Dense(2)), ls.SquaredError(), (ls.L2(0.1),)
 )
 CASE = draw_case(NETWORK, 1)
+EXACT = Architecture((4, 3), (ops.Dense(3), ops.ReLU(), ops.Dense(2)), ls.SquaredError())
 
 every_checker = pytest.mark.parametrize("checker", CHECKERS)
 
@@ -48,9 +49,14 @@ def concluded(
     *comparisons: Comparison,
     skipped: Sequence[CheckerVerdict] = (),
     asked: int = 4,
-    agree: bool = True,
+    camps: tuple[tuple[str, ...], ...] = (CHECKERS,),
 ) -> Verdict:
-    return conclude(NETWORK, comparisons, skipped, asked, lambda names, tensor: agree)
+    """The outcome where the checkers of each camp agree with each other, and with no other."""
+
+    def agree(names: Sequence[str], tensor: str) -> bool:
+        return any(set(names) <= set(camp) for camp in camps)
+
+    return conclude(NETWORK, comparisons, skipped, asked, agree)
 
 
 # --- has enough been proved? ------------------------------------------------------------
@@ -110,7 +116,12 @@ def test_the_resolution_is_the_worst_tensors_finest() -> None:
 
 
 def test_one_checker_against_the_others_is_the_odd_one_out() -> None:
-    found = concluded(said("jax", "FAIL"), said("torch", "PASS"), said("complex_step", "PASS"))
+    found = concluded(
+        said("jax", "FAIL"),
+        said("torch", "PASS"),
+        said("complex_step", "PASS"),
+        camps=(("jax",), ("torch", "complex_step")),
+    )
     assert found.status == "ERROR"
     assert found.reason == (
         "jax is the odd one out on input: the subject agrees with torch and complex_step"
@@ -125,7 +136,7 @@ def test_checkers_that_agree_with_each_other_blame_the_subject() -> None:
 
 
 def test_checkers_that_disagree_with_each_other_are_an_error() -> None:
-    found = concluded(said("jax", "FAIL"), said("torch", "FAIL"), agree=False)
+    found = concluded(said("jax", "FAIL"), said("torch", "FAIL"), camps=())
     assert found.status == "ERROR"
     assert found.reason == "the checkers disagree on input: jax and torch"
 
@@ -134,9 +145,28 @@ def test_two_camps_are_both_named() -> None:
     found = concluded(
         *(said(c, "FAIL") for c in ("jax", "torch")),
         *(said(c, "PASS") for c in ("finite_differences", "complex_step")),
+        camps=(("jax", "torch"), ("finite_differences", "complex_step")),
     )
     assert found.status == "FAIL"
     assert "disagrees with jax and torch, and agrees with finite_differences" in found.reason
+
+
+def test_a_checker_too_coarse_to_see_the_difference_does_not_vouch_for_the_subject() -> None:
+    """The two checkers agree with each other, within their bounds: it is the subject."""
+    found = concluded(said("complex_step", "FAIL"), said("finite_differences", "PASS"), asked=2)
+    assert found.status == "FAIL"
+    assert found.reason.startswith("input disagrees with complex_step alone; ")
+
+
+def test_a_coarse_checker_does_not_hide_one_that_contradicts() -> None:
+    found = concluded(
+        said("jax", "FAIL"),
+        said("finite_differences", "PASS"),
+        said("torch", "PASS"),
+        camps=(("jax", "finite_differences"), ("torch", "finite_differences")),
+    )
+    assert found.status == "ERROR"
+    assert found.reason.endswith("the subject agrees with torch")
 
 
 def test_a_checker_alone_that_disagrees_blames_the_subject() -> None:
@@ -314,11 +344,25 @@ def test_a_checker_that_is_wrong_is_the_odd_one_out(
 ) -> None:
     """Never is the subject blamed; on the exact lane the finite differences are other ones."""
     with_estimate(checker, scaled(checker, tensor))
-    case = draw_case(NETWORK, 1, lane)
+    case = draw_case(EXACT if lane == "exact" else NETWORK, 1, lane)
     found = verify(case)
     assert found.status == "ERROR" and found.tensor == tensor
     assert found.reason.startswith(f"{checker} is the odd one out on {tensor}")
     assert {c.checker: c.status for c in found.checkers}[checker] == "FAIL"
+
+
+def test_a_checker_that_is_off_by_a_bit_is_the_odd_one_out_on_the_exact_lane(
+    with_estimate: Replace,
+) -> None:
+    case = draw_case(EXACT, 1, "exact")
+    with_estimate("torch", scaled("torch", "input", 1 + 2.0**-52))
+    assert verify(case).reason.startswith("torch is the odd one out on input")
+
+
+def test_an_error_that_only_complex_step_resolves_is_the_subjects() -> None:
+    wrong = subject_with("layers.0.weight", lambda g: (1 + 1e-11) * g)
+    found = verify(CASE, wrong, checkers=("finite_differences", "complex_step"))
+    assert (found.status, found.tensor) == ("FAIL", "layers.0.weight")
 
 
 @every_checker

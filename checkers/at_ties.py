@@ -79,9 +79,9 @@ def judge_at_ties(
     if odd:
         reason = f"{odd[0]} is the odd one out: outside the hull at {at}"
         return Verdict("ERROR", reason, resolution, checkers=tuple(verdicts))
-    broken = next((v for v in skipped if v.status == "ERROR"), None)
-    if broken:
-        reason = f"{broken.checker}: {broken.reason}"
+    raised = next((v for v in skipped if v.status == "ERROR"), None)
+    if raised:
+        reason = f"{raised.checker}: {raised.reason}"
         return Verdict("ERROR", reason, resolution, checkers=tuple(verdicts))
     confirmed = sum(v.status == "PASS" for v in verdicts)
     if confirmed < max(1, min(NEEDED, len(checkers))):

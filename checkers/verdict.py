@@ -90,7 +90,7 @@ def verify(
             same_bits(sources.subject, c, n) for n in names for c in found if n in c.entries
         ]
     else:
-        comparisons = _compare_all(case, sources, names)
+        comparisons = _compare_all(case, sources, names, exhaustive)
 
     def agree(checkers: Sequence[str], tensor: str) -> bool:
         first, *rest = [c for c in found if c.checker in checkers]
@@ -143,7 +143,9 @@ def _structural(name: str, reason: str) -> Comparison:
     return Comparison("structure", name, "FAIL", np.inf, 0.0, np.inf, reason=reason)
 
 
-def _compare_all(case: Case, sources: Sources, names: Sequence[str]) -> list[Comparison]:
+def _compare_all(
+    case: Case, sources: Sources, names: Sequence[str], exhaustive: bool
+) -> list[Comparison]:
     """Every tensor against every checker, the failures looked at three times."""
     pairs = [(c, n) for n in names for c in sources.checkers if _says(c, n)]
     alpha = ALPHA / max(len(pairs), 1)
@@ -153,7 +155,7 @@ def _compare_all(case: Case, sources: Sources, names: Sequence[str]) -> list[Com
     for shrink in (0.7, 0.3):
         failed = [k for k, c in latest.items() if c.status == "FAIL" and np.isfinite(c.error)]
         if failed:
-            _look_again(case, sources, latest, failed, alpha, shrink)
+            _look_again(case, sources, latest, failed, alpha, shrink, exhaustive)
     return list(latest.values())
 
 
@@ -164,6 +166,7 @@ def _look_again(
     failed: list[tuple[str, str]],
     alpha: float,
     shrink: float,
+    exhaustive: bool,
 ) -> None:
     """Compare again what failed, by fresh estimates and fresh noise; `latest` is updated.
 
@@ -174,12 +177,12 @@ def _look_again(
     seed = case.seed + int(shrink * 2**40)
     fresh = rounding.measure(case, replicas=rounding.SECOND_LOOK, seed=seed)
     numerical = [c for c in NUMERICAL if any(c == checker for checker, _ in failed)]
-    redrawn, _ = estimates(case, numerical, seed=seed, shrink=shrink)
+    redrawn, _ = estimates(case, numerical, exhaustive=exhaustive, seed=seed, shrink=shrink)
     by_name = {e.checker: e for e in (*sources.checkers, *redrawn)}
     if "complex_step" in numerical:
         tensors = {n for c, n in failed if c == "complex_step"}
         by_name["complex_step"] = _with_own_error(
-            case, by_name["complex_step"], tensors, fresh.factor(alpha), seed
+            case, sources.subject, by_name["complex_step"], tensors, fresh.factor(alpha), seed
         )
     for key in failed:
         latest[key] = compare(sources.subject, by_name[key[0]], key[1], fresh, alpha)
@@ -201,16 +204,35 @@ NUMERICAL: tuple[CheckerName, ...] = ("finite_differences", "complex_step")
 """The checkers that differentiate the reference's own forward."""
 
 
+MOST_ENTRIES = 64
+"""Entries of a tensor, the worst first, whose own error complex step is asked about."""
+
+
 def _with_own_error(
-    case: Case, estimate: Estimate, tensors: set[str], factor: float, seed: int
+    case: Case,
+    subject: Estimate,
+    estimate: Estimate,
+    tensors: set[str],
+    factor: float,
+    seed: int,
 ) -> Estimate:
     """Complex step with the bound on its own error, for the tensors where it is needed."""
     probe = Probe(case)
-    bounds = {}
-    for name in tensors & estimate.directional.keys():
-        v, _ = estimate.directional[name]
+
+    def own(name: str, v: Array) -> Array:
         rms = complex_step.own_rounding(probe, name, v, rounding.SECOND_LOOK, seed)
-        bounds[name] = factor * rms + complex_step.truncation(probe, name, v)
+        return np.asarray(factor * rms + complex_step.truncation(probe, name, v))
+
+    bounds = {n: own(n, estimate.directional[n][0]) for n in tensors & estimate.directional.keys()}
+    for name in tensors & estimate.entries.keys():
+        g = estimate.entries[name]
+        error = np.abs(np.asarray(subject.entries[name], dtype=np.float64) - g).reshape(-1)
+        worst_ones = np.argsort(-error)[:MOST_ENTRIES]
+        units = np.zeros((len(worst_ones), g.size))
+        units[np.arange(len(worst_ones)), worst_ones] = 1.0
+        bound = np.zeros(g.size)
+        bound[worst_ones] = own(name, units.reshape(-1, *g.shape))
+        bounds[name] = bound.reshape(g.shape)
     return replace(estimate, bounds=bounds)
 
 

@@ -141,15 +141,14 @@ def gradcheck(fast: bool) -> Detects:
 def check_grads(case: Case, name: str, error: float) -> bool:
     """jax.test_util.check_grads, reverse mode, order 1, with its defaults."""
     import jax
-    from jax.test_util import check_grads as check
+    import jax.test_util
 
     from backproof.checkers import with_jax
 
     def loss(parameters: Any) -> Any:
+        total: Any = with_jax.total_loss
         zeros = {edge_name(i): 0.0 for i in range(len(case.architecture.edges))}
-        return with_jax.total_loss(
-            case.architecture, parameters, zeros, case.input, np.asarray(case.target)
-        )
+        return total(case.architecture, parameters, zeros, case.input, np.asarray(case.target))
 
     @jax.custom_vjp
     def planted(parameters: Any) -> Any:
@@ -166,6 +165,7 @@ def check_grads(case: Case, name: str, error: float) -> bool:
     planted.defvjp(forward, backward)
     with with_jax.float64_on_cpu():
         parameters = {n: jax.numpy.asarray(np.array(v)) for n, v in case.parameters.items()}
+        check: Any = jax.test_util.check_grads
         try:
             check(planted, (parameters,), order=1, modes=("rev",))
         except AssertionError:

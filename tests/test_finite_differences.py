@@ -196,6 +196,17 @@ def test_saturated_tiny_and_huge_points_have_an_honest_bound(x: float, allowed: 
     assert not np.isfinite(bound[0]) or abs(value[0] - right) <= bound[0] + allowed
 
 
+def test_steps_stay_where_the_loss_keeps_its_scale_though_a_square_outgrows_its_slope() -> None:
+    """silu(w hard_swish(x)) at 0 with w = 1e-10: x reaches 1e10 by its slope, 1e5 by its square.
+
+    Beyond that, silu is the identity or zero at every step, and all levels agree on 0.
+    """
+    a = Architecture((1, 1), (ops.HardSwish(), ops.Dense(1, False), ops.SiLU()), ls.WeightedSum())
+    probe = Probe(make_case(a, {"layers.1.weight": [[1e-10]]}, [[0.0]], [[1.0]]))
+    value, bound = fd.along(probe, "input", np.ones((1, 1, 1)))
+    assert abs(value[0] - 0.25e-10) <= bound[0] < 1e-18
+
+
 def test_steps_that_are_lost_in_rounding_give_no_finite_bound_where_strict() -> None:
     """Beside 0.5 stands 2^41: a step that suits the one is half a rounding of the other."""
     a = Architecture((1, 2), (ops.Tanh(),), ls.WeightedSum())

@@ -40,6 +40,7 @@ from backproof.reports.events import (
     FailureSaved,
     RunFinished,
     RunStarted,
+    plain,
 )
 from backproof.reports.exit_codes import exit_code
 from backproof.reports.summary import BAD, Summary, summarise
@@ -86,9 +87,9 @@ class Options:
 
     def as_json(self) -> dict[str, Any]:
         """What decides the cases and verdicts; the number of workers does not."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
-        del plain["workers"]
-        return plain
+        options: dict[str, Any] = plain(self)
+        del options["workers"]
+        return options
 
 
 class CaseSpec(msgspec.Struct, frozen=True):

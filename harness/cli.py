@@ -38,21 +38,18 @@ class Group(click.RichGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """What the help shows of a command; `resolve_command` imports it."""
         if cmd_name not in COMMANDS:
             return None
-        entry = COMMANDS[cmd_name]
-        if ctx.resilient_parsing or not sys.argv[1:] or sys.argv[1] in ("--help", "-h"):
-            return click.RichCommand(name=cmd_name, callback=None, help=entry.summary)
-        module = importlib.import_module(f"backproof.commands.{entry.module}")
-        found: click.Command = getattr(module, entry.attribute)
-        return found
+        return click.RichCommand(name=cmd_name, help=COMMANDS[cmd_name].summary)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError:
-            names = ", ".join(COMMANDS)
-            raise UsageProblem(f"No command {args[0]!r}; there are {names}.") from None
+        name, *rest = args
+        if name not in COMMANDS:
+            raise UsageProblem(f"No command {name!r}; there are {', '.join(COMMANDS)}.")
+        entry = COMMANDS[name]
+        module = importlib.import_module(f"backproof.commands.{entry.module}")
+        return name, getattr(module, entry.attribute), rest
 
     def invoke(self, ctx: click.Context) -> Any:
         with interruptible():

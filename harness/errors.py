@@ -13,6 +13,10 @@ from typing import Any
 
 import rich_click as click
 
+# An option's type stands in its help, not in a column: at 60 columns words stay whole.
+click.rich_click.OPTIONS_TABLE_COLUMN_TYPES = ["required", "opt_primary", "opt_secondary", "help"]
+click.rich_click.OPTIONS_TABLE_HELP_SECTIONS = ["help", "default", "metavar"]
+
 INTERRUPTED = 2
 ERROR = 3
 USAGE = 4

@@ -16,7 +16,7 @@ from backproof.architectures.cases import Case, draw_case
 from backproof.architectures.generation import Limits, generate
 from backproof.architectures.losses import L1
 from backproof.checkers import rounding
-from backproof.checkers.verdict import Verdict
+from backproof.checkers.verdict import Verdict, reference_subject
 from backproof.controls import Control, run_control, shows
 from backproof.planting import BY_NAME
 
@@ -102,7 +102,7 @@ def test_a_fault_that_changes_nothing_here_does_not_show() -> None:
 
 def test_a_gradient_that_is_not_finite_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     def planted(fault: Any, site: str) -> Any:
-        _, gradients = controls.reference_subject(CASE)
+        _, gradients = reference_subject(CASE)
         return lambda case: (0.0, {n: np.full_like(g, np.nan) for n, g in gradients.items()})
 
     monkeypatch.setattr(controls, "planted", planted)

@@ -14,7 +14,7 @@ from helpers_networks import every_activation, every_loss, network
 from backproof import failures
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
-from backproof.architectures.architecture import Architecture, ArchitectureError
+from backproof.architectures.architecture import Architecture, ArchitectureError, read_bytes
 from backproof.architectures.cases import LANES, Case, draw_case
 from backproof.checkers.verdict import Verdict, verify
 from backproof.failures import FailureFile, dumps, read, rebuild, record
@@ -87,7 +87,7 @@ def test_a_gradient_that_is_missing_or_no_number_is_null() -> None:
     assert failures._plain(np.array([1.0, np.nan, np.inf])) == [1.0, None, None]
     assert failures._plain(np.array([[np.nan], [2.0]])) == [[None], [2.0]]
     assert failures._plain(np.array(np.nan)) is None
-    assert failures._plain(np.float32(0.1)) == float(np.float32(0.1))
+    assert failures._plain(np.array(0.1, np.float32)) == float(np.float32(0.1))
 
 
 def test_a_loss_that_is_no_number_can_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +178,7 @@ def test_a_file_far_too_large_or_none_is_one_sentence(tmp_path: Path) -> None:
     path.touch()
     os.truncate(path, 2**40)
     with pytest.raises(ArchitectureError, match="is too large"):
-        failures.read_bytes(path, 1000)
+        read_bytes(path, 1000)
 
 
 def test_class_numbers_are_checked(tmp_path: Path) -> None:

@@ -134,12 +134,15 @@ def test_the_budget_is_kept(budget: int) -> None:
 
 
 def test_another_failure_is_not_the_same_failure() -> None:
-    verdicts = {"dense": Verdict("FAIL", operator="tanh"), "fog": Verdict("INCONCLUSIVE")}
-    case = draw_case(DEEP, 1)
-    for other in verdicts.values():
-        minimal, verdict = shrink(case, Verdict("FAIL", operator="dense"), lambda c, v=other: v)
+    case, first = draw_case(DEEP, 1), Verdict("FAIL", operator="dense")
+    for other in (Verdict("FAIL", operator="tanh"), Verdict("INCONCLUSIVE")):
+
+        def judge(candidate: Case, verdict: Verdict = other) -> Verdict:
+            return verdict
+
+        minimal, verdict = shrink(case, first, judge)
         assert minimal is case
-        assert verdict == Verdict("FAIL", operator="dense")
+        assert verdict == first
 
 
 def test_a_class_number_is_not_rounded_and_an_error_may_be_reduced_too() -> None:

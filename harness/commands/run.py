@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import shlex
 import sys
@@ -14,8 +15,8 @@ import rich_click as click
 from rich.console import Console
 
 from backproof.architectures import architecture as arch
-from backproof.architectures.cases import DTYPES, LANES
-from backproof.architectures.exactness import EXACT_OPERATORS
+from backproof.architectures.cases import DTYPES, LANES, DType
+from backproof.architectures.exactness import EXACT_OPERATORS, is_exact
 from backproof.architectures.generation import (
     ACTIVATION_NAMES,
     EXACT_LOSSES,
@@ -63,6 +64,13 @@ def one_of(names: Iterable[str]) -> Callable[..., tuple[str, ...]]:
         return tuple(dict.fromkeys(chosen))
 
     return check
+
+
+def a_number(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    """No NaN, which is in no range and yet not refused: nothing would exceed it."""
+    if math.isnan(value):
+        raise click.BadParameter("nan is not a number.", ctx, param)
+    return value
 
 
 @click.command(cls=Command)
@@ -147,6 +155,7 @@ def one_of(names: Iterable[str]) -> Callable[..., tuple[str, ...]]:
 @click.option(
     "--max-inconclusive",
     type=click.FloatRange(0, 1),
+    callback=a_number,
     default=0.10,
     show_default=True,
     help="The share of undecided cases above which the exit code is 5.",
@@ -185,8 +194,8 @@ def read_options(given: dict[str, Any]) -> Options:
             raise UsageProblem(f"{error}.") from None
         if given["activation"] or given["loss"]:
             raise UsageProblem("--architecture is one network; --activation and --loss do not fit.")
-    if given["lane"] == ("exact",) and network is None:
-        _check_exact(limits)
+    if given["lane"] == ("exact",):
+        _check_exact(limits, network, given["dtype"] or DTYPES)
     fault = given["plant"]
     if fault is not None and fault not in BY_NAME:
         raise UsageProblem(f"--plant must be one of {', '.join(BY_NAME)}, got {fault!r}.")
@@ -210,7 +219,11 @@ def read_options(given: dict[str, Any]) -> Options:
     )
 
 
-def _check_exact(limits: Limits) -> None:
+def _check_exact(
+    limits: Limits, network: arch.Architecture | None, dtypes: tuple[DType, ...]
+) -> None:
+    if network is not None and not any(is_exact(network, dtype) for dtype in dtypes):
+        raise UsageProblem(f"This network is not exact in {' or '.join(dtypes)}.")
     exact = {op.__struct_config__.tag for op in EXACT_OPERATORS}
     if limits.activations and not exact & set(limits.activations):
         names = ", ".join(sorted(str(n) for n in exact - {"dense"}))
@@ -258,7 +271,7 @@ def run_into(folder: Path, options: Options, *, command: str, quiet: bool) -> in
         except OSError as error:
             if what not in problems:
                 problems.append(what)
-                errors.print(f"{what} cannot be written: {error.strerror}", markup=False)
+                click.echo(f"{what} cannot be written: {error.strerror}", err=True)
 
     def save(name: str, content: bytes) -> None:
         path = folder / name

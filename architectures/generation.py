@@ -228,10 +228,14 @@ def _fitted(
     lane: Lane,
     dtype: DType,
 ) -> Architecture:
-    """The network; on the exact lane, without the last layers that would need more bits."""
+    """The network; on the exact lane, without the last layers that would need more bits.
+
+    Another loss than the exact lane's never becomes exact, and may depend on its last layer.
+    """
+    trims = lane == "exact" and loss in EXACT_LOSSES
     while True:
         architecture = Architecture(shape, layers, loss, penalties)
-        if lane != "exact" or is_exact(architecture, dtype) or len(layers) <= 2:
+        if not trims or is_exact(architecture, dtype) or len(layers) <= 2:
             return architecture
         layers = layers[:-1]
 

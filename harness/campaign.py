@@ -21,6 +21,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -87,7 +88,7 @@ class Options:
 
     def as_json(self) -> dict[str, Any]:
         """What decides the cases and verdicts; the number of workers does not."""
-        options: dict[str, Any] = plain(self)
+        options: dict[str, Any] = plain(msgspec.to_builtins(self))
         del options["workers"]
         return options
 
@@ -226,15 +227,16 @@ def run(
     command: str = "backproof run",
     save: Callable[[str, bytes], None] | None = None,
     folder: Path = Path(),
+    stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.time,
 ) -> Summary:
     """Run a campaign; every event goes to `listen` as it happens.
 
     `save(name, content)` writes a file of a failure below the run's folder, which is
-    `folder` to whoever replays it.  A KeyboardInterrupt ends the run in order: its events
-    say so.  Returns the summary.
+    `folder` to whoever replays it.  The run ends in order, interrupted, after the network
+    at hand when `stop()` says so, and at once on a KeyboardInterrupt.  Returns the summary.
     """
-    began = time.monotonic()
+    began = monotonic()
     events: list[AnyEvent] = []
 
     def emit(event: AnyEvent) -> None:
@@ -255,7 +257,7 @@ def run(
     interrupted = False
     saved = 0
     try:
-        with contextlib.closing(_results(options, began)) as done:
+        with contextlib.closing(_results(options, began, stop)) as done:
             for job, results in done:
                 for spec, result in zip(job.cases, results, strict=True):
                     emit(_finished(job, spec, result, clock()))
@@ -263,9 +265,10 @@ def run(
                         emit(_controlled(spec, result.control, clock()))
                     if result.verdict.status == "FAIL" and saved < MOST_FAILURES:
                         saved += 1
-                        emit(_save_failure(job, spec, result.verdict, save, folder, clock))
-                if options.fail_fast and any(r.verdict.status in BAD for r in results):
+                        emit(_save_failure(job, spec, result.verdict, save, folder, stop, clock))
+                if stop() or (options.fail_fast and any(r.verdict.status in BAD for r in results)):
                     break
+        interrupted = stop()
     except KeyboardInterrupt:
         interrupted = True
     summary = summarise(events)
@@ -278,19 +281,22 @@ def run(
             exit_code=int(code),
             reason=reason,
             interrupted=interrupted,
-            seconds=time.monotonic() - began,
+            seconds=monotonic() - began,
         )
     )
     return summarise(events)
 
 
-def _results(options: Options, began: float) -> Generator[tuple[Job, list[Result]]]:
+def _results(
+    options: Options, began: float, stop: Callable[[], bool]
+) -> Generator[tuple[Job, list[Result]]]:
     """Every job with its results, in the order of the plan."""
 
-    def in_time() -> bool:
-        return options.max_time is None or time.monotonic() - began < options.max_time
+    def goes_on(job: Job) -> bool:
+        in_time = options.max_time is None or monotonic() - began < options.max_time
+        return in_time and not stop()
 
-    jobs = itertools.takewhile(lambda job: in_time(), plan(options))
+    jobs = itertools.takewhile(goes_on, plan(options))
     if options.workers == 1:
         for job in jobs:
             yield job, DECODER.decode(run_job(msgspec.msgpack.encode(job)))
@@ -356,6 +362,7 @@ def _save_failure(
     verdict: Verdict,
     save: Callable[[str, bytes], None] | None,
     folder: Path,
+    stop: Callable[[], bool],
     clock: Callable[[], float],
 ) -> FailureSaved:
     """Reduce a failing case, and write it down with its script.
@@ -374,9 +381,13 @@ def _save_failure(
         script=script if save else "",
         replay=replay if save else "",
     )
+
+    def judge_unless_stopped(candidate: Case) -> Verdict:
+        return Verdict("INCONCLUSIVE", "interrupted") if stop() else judge(candidate, job)
+
     try:
         case = draw_case(job.architecture, spec.seed, spec.lane, spec.dtype)
-        minimal, reduced = shrink(case, verdict, lambda candidate: judge(candidate, job))
+        minimal, reduced = shrink(case, verdict, judge_unless_stopped)
         if save is not None:
             save(path, dumps(describe(minimal, reduced, id, job, replay)))
             save(script, describe_in_python(minimal, reduced, id, job.subject).encode())

@@ -41,6 +41,11 @@ QUICK = Options(cases=6, checkers=("complex_step",), limits=Limits(2, 3, 2))
 ONE = network(ops.Dense(2), ops.Tanh(), input=(2, 2))
 
 
+WRONG = replace(
+    QUICK, cases=2, subject="reference+relative_error_1e_2", lanes=("generic",), architecture=ONE
+)
+
+
 def events_of(options: Options, **arguments: Any) -> list[AnyEvent]:
     events: list[AnyEvent] = []
     run(options, events.append, **arguments)
@@ -185,11 +190,12 @@ def test_a_library_that_is_not_there_is_said_to_be_absent(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_time_that_is_up_ends_the_run(workers: int) -> None:
-    options = replace(QUICK, cases=0, max_time=0.2, workers=workers)
-    events = events_of(options)
+def test_time_that_is_up_ends_the_run(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(campaign, "monotonic", lambda: float(next(ticks)))
+    events = events_of(replace(QUICK, cases=0, max_time=5, workers=workers))
     assert end(events).exit_code == 0
-    assert cases(events)
+    assert len(cases(events)) == 8  # four networks, in both dtypes
 
 
 def test_no_time_at_all_verifies_nothing() -> None:
@@ -235,6 +241,23 @@ def test_an_interruption_inside_a_case_ends_the_run_in_order(
     events = events_of(QUICK)
     assert not cases(events)
     assert (end(events).interrupted, end(events).exit_code) == (True, 2)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_wish_to_stop_is_met_after_the_network_at_hand(workers: int) -> None:
+    events: list[AnyEvent] = []
+    run(replace(QUICK, cases=0, workers=workers), events.append, stop=lambda: len(events) > 3)
+    assert len(cases(events)) == 4  # two networks, in both dtypes
+    assert (end(events).interrupted, end(events).exit_code) == (True, 2)
+
+
+def test_a_wish_to_stop_ends_a_reduction_and_saves_what_there_is() -> None:
+    events: list[AnyEvent] = []
+    run(WRONG, events.append, save=lambda name, content: None, stop=lambda: len(events) > 1)
+    (first, _) = [e for e in events if isinstance(e, FailureSaved)]
+    assert first.minimal == ONE
+    assert first.path
+    assert (end(events).interrupted, end(events).exit_code) == (True, 1)
 
 
 def test_a_failure_before_the_interruption_still_counts() -> None:
@@ -305,10 +328,6 @@ def test_a_case_where_no_fault_shows_has_no_control(monkeypatch: pytest.MonkeyPa
 
 
 # --- failures ----------------------------------------------------------------------------
-
-WRONG = replace(
-    QUICK, cases=2, subject="reference+relative_error_1e_2", lanes=("generic",), architecture=ONE
-)
 
 
 def test_a_failure_is_reduced_and_saved_beside_its_script() -> None:

@@ -6,10 +6,12 @@ import contextlib
 import math
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from types import FrameType, TracebackType
+from typing import Any, Self
 
 import rich_click as click
 from rich.console import Console
@@ -34,6 +36,38 @@ from backproof.reports.terminal import render
 from backproof.reports.write import REPORTS, EventWriter, write, write_all
 
 OUTPUT = "reports/out"
+
+
+class Interruption:
+    """Ctrl-C: the first asks the run to stop after the network at hand, the next stops at once.
+
+    A KeyboardInterrupt that is raised anywhere, as by default, gets lost in a finaliser or
+    comes out of a library as another error; this one is only noted.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def asked(self) -> bool:
+        """Whether the run should stop."""
+        return self._asked
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
 
 
 class Duration(click.ParamType[float]):
@@ -284,14 +318,19 @@ def run_into(folder: Path, options: Options, *, command: str, quiet: bool) -> in
 
     path = folder / "events.ndjson"
     writer = EventWriter(path)
-    with LiveProgress(errors, options.cases or None, options.max_time, quiet=quiet) as progress:
+    with (
+        Interruption() as interruption,
+        LiveProgress(errors, options.cases or None, options.max_time, quiet=quiet) as progress,
+    ):
 
         def listen(event: AnyEvent) -> None:
             events.append(event)
             progress.advance(event)
             attempt(str(path), lambda: writer.write(event))
 
-        summary = run(options, listen, command=command, save=save, folder=folder)
+        summary = run(
+            options, listen, command=command, save=save, folder=folder, stop=interruption.asked
+        )
     attempt(str(path), writer.close)
     attempt(f"the reports in {folder}", lambda: write_all(folder, events))
     code = summary.exit_code or (ERROR if problems else 0)

@@ -108,7 +108,7 @@ def a_number(ctx: click.Context, param: click.Parameter, value: float) -> float:
 
 
 @click.command(cls=Command)
-@click.option("--cases", type=click.IntRange(1), help="How many.  [default: 400]")
+@click.option("--cases", type=click.IntRange(1), help="How many.  [default: 800, two a network]")
 @click.option("--max-time", type=Duration(), help="Stop after so long, such as 60s or 2m.")
 @click.option(
     "--seed",
@@ -211,8 +211,22 @@ def command(**given: Any) -> None:  # fmt: skip
     """
     options = read_options(given)
     folder = prepare_folder(Path(given["output"]))
-    line = "backproof " + " ".join(shlex.quote(word) for word in sys.argv[1:])
-    sys.exit(run_into(folder, options, command=line.strip(), quiet=given["quiet"]))
+    command = recorded(sys.argv[1:])
+    sys.exit(run_into(folder, options, command=command, quiet=given["quiet"]))
+
+
+def recorded(arguments: list[str]) -> str:
+    """The command line as the events keep it: without what has no say in any verdict.
+
+    So that two runs with one seed leave the same events, however many processes they took.
+    """
+    words, kept = iter(arguments), ["backproof"]
+    for word in words:
+        if word in ("--workers", "--output"):
+            next(words, None)
+        elif word != "--quiet" and not word.startswith(("--workers=", "--output=")):
+            kept.append(shlex.quote(word))
+    return " ".join(kept)
 
 
 def read_options(given: dict[str, Any]) -> Options:
@@ -235,7 +249,7 @@ def read_options(given: dict[str, Any]) -> Options:
         raise UsageProblem(f"--plant must be one of {', '.join(BY_NAME)}, got {fault!r}.")
     cases = given["cases"]
     if cases is None:
-        cases = 0 if given["max_time"] else (40 if network else 400)
+        cases = 0 if given["max_time"] else (40 if network else 800)
     return Options(
         cases=cases,
         max_time=given["max_time"],

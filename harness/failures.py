@@ -18,6 +18,7 @@ from backproof.architectures.cases import Case, DType, Lane, make_case
 from backproof.checkers.verdict import CHECKERS, CheckerName, Verdict, estimates
 from backproof.planting import BY_NAME, by_name
 from backproof.reference.arrays import Array
+from backproof.reports.events import plain
 
 MAX_FILE_BYTES = 256 * 2**20
 FORMAT = 1
@@ -32,14 +33,17 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one source said: whole gradients, and slopes along directions, by tensor."""
 
     source: str
-    loss: float
+    loss: float | None
     gradients: dict[str, Any]
-    slopes: dict[str, list[float]] = {}
+    slopes: dict[str, list[float | None]] = {}
     directions: dict[str, Any] = {}
 
 
 class FailureFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The contents of `failures/ID.json`.  Numbers are decimals that read back exactly."""
+    """The contents of `failures/ID.json`.  Numbers are decimals that read back exactly.
+
+    `verdict` is as in an event, where an infinite ratio is the text "inf"; see `verdict_of`.
+    """
 
     format: int = FORMAT
     id: str
@@ -52,7 +56,7 @@ class FailureFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     parameters: dict[str, Values]
     input: Values
     target: Values
-    verdict: Verdict
+    verdict: dict[str, Any]
     said: tuple[Said, ...] = ()
     versions: dict[str, str] = {}
 
@@ -91,7 +95,7 @@ def record(
         parameters={name: _plain(value) for name, value in case.parameters.items()},
         input=_plain(case.input),
         target=_plain(case.target),
-        verdict=verdict,
+        verdict=plain(verdict),
         said=tuple(said),
         versions=versions,
     )
@@ -124,7 +128,16 @@ def read(path: str | Path) -> FailureFile:
         raise ArchitectureError(
             f"{path}: subject must be `reference` or `reference+FAULT`, got {failure.subject!r}"
         )
+    try:
+        verdict_of(failure)
+    except msgspec.ValidationError as error:
+        raise ArchitectureError(f"{path}: verdict: {error}") from None
     return failure
+
+
+def verdict_of(failure: FailureFile) -> Verdict:
+    """The verdict of when the failure was found."""
+    return msgspec.convert(failure.verdict, Verdict, strict=False)
 
 
 def rebuild(failure: FailureFile, source: str) -> Case:

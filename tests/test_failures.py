@@ -17,7 +17,7 @@ from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture, ArchitectureError, read_bytes
 from backproof.architectures.cases import LANES, Case, draw_case
 from backproof.checkers.verdict import Verdict, verify
-from backproof.failures import FailureFile, dumps, read, rebuild, record
+from backproof.failures import FailureFile, dumps, read, rebuild, record, verdict_of
 from backproof.planting import by_name
 
 FAULTY = "reference+relative_error_1e_4"
@@ -64,8 +64,17 @@ def test_the_file_reads_back_equal_and_is_stable(tmp_path: Path) -> None:
     failure = recorded(verdict=verdict)
     back = read(saved(tmp_path / "failure.json", failure))
     assert dumps(back) == dumps(failure)
-    assert back.verdict == verdict
+    assert verdict_of(back) == verdict
     assert (tmp_path / "failure.json").read_text().startswith('{\n "format": 1,')
+
+
+def test_an_infinite_ratio_reads_back(tmp_path: Path) -> None:
+    """Every failure of the exact lane has one."""
+    a = network(ops.Dense(2), ops.ReLU(), loss=ls.WeightedSum(), input=(2, 2))
+    case = draw_case(a, 1, "exact")
+    verdict = verify(case, by_name(FAULTY), checkers=("complex_step",))
+    assert np.inf in {c.ratio for c in verdict.comparisons}
+    assert verdict_of(read(saved(tmp_path / "failure.json", recorded(case, verdict)))) == verdict
 
 
 def test_it_holds_what_everybody_said() -> None:
@@ -90,12 +99,15 @@ def test_a_gradient_that_is_missing_or_no_number_is_null() -> None:
     assert failures._plain(np.array(0.1, np.float32)) == float(np.float32(0.1))
 
 
-def test_a_loss_that_is_no_number_can_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_is_no_number_can_be_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def subject(case: Case) -> Any:
         return np.array(np.nan), {n: np.full_like(p, np.nan) for n, p in case.parameters.items()}
 
     monkeypatch.setattr(failures, "by_name", lambda name: subject)
     assert json.loads(dumps(recorded()))["said"][0]["loss"] is None
+    assert read(saved(tmp_path / "failure.json", recorded())).said[0].loss is None
 
 
 # --- what is refused ---------------------------------------------------------------------
@@ -127,6 +139,7 @@ def refusal(path: Path, content: bytes) -> str:
         ({"seed": "one"}, ": Expected `int`, got `str` - at `$.seed`"),
         ({"extra": 1}, ": Object contains unknown field `extra`"),
         ({"architecture": 1}, ": Expected `object`, got `int` - at `$.architecture`"),
+        ({"verdict": {"status": "ODD"}}, ": verdict: Invalid enum value 'ODD' - at `$.status`"),
         ({"parameters": {}}, ": parameters must be ['layers.0.bias', 'layers.0.weight'], got []"),
         ({"parameters": []}, ": Expected `object`, got `array` - at `$.parameters`"),
         ({"input": [[1, 2]]}, ": input must have shape (2, 2), got (1, 2)"),

@@ -40,7 +40,8 @@ def command(file: str) -> None:
     console = Console()
     say = [f"{failure.id} {still}.", f"network   {case.architecture}"]
     say.append(f"subject   {failure.subject}; {case.lane} lane, {case.dtype}, seed {case.seed}")
-    say.append(f"before    {failure.verdict.status}: {failure.verdict.reason}")
+    before = failures.verdict_of(failure)
+    say.append(f"before    {before.status}: {before.reason}")
     say.append(f"now       {verdict.status}{': ' + verdict.reason if verdict.reason else ''}")
     for c in verdict.comparisons:
         if c.status == "FAIL":

@@ -1,25 +1,32 @@
 """Random architectures, valid by construction.
 
-Strategies for Hypothesis draw structure only; values come from the seed (`cases.py`).
-Every choice is ordered from simple to complex and every layer has a continue flag of its
-own, so that a failing network shrinks to a small one.  `generate` draws many from a seed
-without running a test.
+One function, `build`, makes a network by choosing among options, each list of them ordered
+from simple to complex, with a continue flag for every layer.  Who chooses is a parameter:
+`generate` chooses by a seed, `architectures` lets Hypothesis choose, which then shrinks a
+failing network to a small one.  Only structure is drawn; values come from the seed
+(`cases.py`).
+
+The seeded networks do not come from Hypothesis's engine: it mixes in constants that it
+finds in the modules of its host, and would make the same seed mean another run elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
+from typing import TYPE_CHECKING, Any
 
 from . import losses as ls
 from . import operators as ops
 from .architecture import Architecture
-from .cases import DType, Lane
+from .cases import DType, Lane, stream
 from .exactness import EXACT_OPERATORS, is_exact
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+Choose = Callable[[Sequence[Any]], Any]
+"""Picks one of several options, the first being the simplest."""
 
 ACTIVATION_NAMES: Mapping[str, type[ops.Operator]] = {
     str(op.__struct_config__.tag): op for op in ops.ACTIVATIONS
@@ -55,88 +62,50 @@ class Limits:
             raise ValueError(f"{names} halve the features, so max_width must be at least 2")
 
 
-def _choice(*values: Any) -> st.SearchStrategy[Any]:
-    return st.sampled_from(values)
-
-
-DRAW_ACTIVATION: Mapping[type[ops.Operator], st.SearchStrategy[Any]] = {
-    **{op: st.builds(op) for op in ops.ACTIVATIONS},
-    ops.LeakyReLU: st.builds(ops.LeakyReLU, slope=_choice(0.25, 0.01, 0.1, -0.5, 2.0)),
-    ops.PReLU: st.builds(ops.PReLU, shared=st.booleans()),
-    ops.ELU: st.builds(ops.ELU, alpha=_choice(1.0, 0.5, 2.0)),
-    ops.CELU: st.builds(ops.CELU, alpha=_choice(1.0, 0.5, 2.0)),
-    ops.GELU: st.builds(ops.GELU, form=_choice("exact", "tanh")),
-    ops.Softplus: st.builds(ops.Softplus, beta=_choice(1.0, 0.5, 3.0)),
-    ops.HardTanh: st.builds(ops.HardTanh, low=_choice(-1.0, -0.5), high=_choice(1.0, 2.0)),
-    ops.SoftShrink: st.builds(ops.SoftShrink, threshold=_choice(0.5, 1.0)),
-    ops.HardShrink: st.builds(ops.HardShrink, threshold=_choice(0.5, 1.0)),
-    ops.Sine: st.builds(ops.Sine, frequency=_choice(1.0, 0.5, 3.0)),
-    ops.Softmax: st.builds(ops.Softmax, axis=_choice(-1, 1, 0, -2)),
-    ops.LogSoftmax: st.builds(ops.LogSoftmax, axis=_choice(-1, 1, 0, -2)),
+ATTRIBUTES: Mapping[type[ops.Operator], Mapping[str, Sequence[Any]]] = {
+    **{op: {} for op in ops.ACTIVATIONS},
+    ops.LeakyReLU: {"slope": (0.25, 0.01, 0.1, -0.5, 2.0)},
+    ops.PReLU: {"shared": (True, False)},
+    ops.ELU: {"alpha": (1.0, 0.5, 2.0)},
+    ops.CELU: {"alpha": (1.0, 0.5, 2.0)},
+    ops.GELU: {"form": ("exact", "tanh")},
+    ops.Softplus: {"beta": (1.0, 0.5, 3.0)},
+    ops.HardTanh: {"low": (-1.0, -0.5), "high": (1.0, 2.0)},
+    ops.SoftShrink: {"threshold": (0.5, 1.0)},
+    ops.HardShrink: {"threshold": (0.5, 1.0)},
+    ops.Sine: {"frequency": (1.0, 0.5, 3.0)},
+    ops.Softmax: {"axis": (-1, 1, 0, -2)},
+    ops.LogSoftmax: {"axis": (-1, 1, 0, -2)},
 }
-"""How to draw the attributes of each activation."""
+"""The options for the attributes of each activation."""
 
-EXACT_ATTRIBUTES: Mapping[type[ops.Operator], st.SearchStrategy[Any]] = {
-    ops.LeakyReLU: st.builds(ops.LeakyReLU, slope=_choice(0.25, 0.5, -0.5)),
+EXACT_ATTRIBUTES: Mapping[type[ops.Operator], Mapping[str, Sequence[Any]]] = {
+    ops.LeakyReLU: {"slope": (0.25, 0.5, -0.5)},
 }
 """Where the exact lane needs others."""
 
-_REDUCTION = _choice("sum", "mean", "batch_mean")
-_ROWS = _choice("sum", "mean")
+_ENTRIES = {"reduction": ("sum", "mean", "batch_mean")}
+_ROWS = {"reduction": ("sum", "mean")}
 
-
-def _weights(features: int) -> st.SearchStrategy[Any]:
-    weight = _choice(1.0, 0.5, 2.0)
-    return st.none() | st.lists(weight, min_size=features, max_size=features).map(tuple)
-
-
-def _ignored(features: int) -> st.SearchStrategy[Any]:
-    return st.none() | st.integers(0, features - 1) if features > 1 else st.none()
-
-
-def draw_loss(loss: type[ls.Loss], features: int) -> st.SearchStrategy[Any]:
-    """How to draw a loss for so many outputs."""
-    match loss:
-        case ls.WeightedSum:
-            return st.builds(loss)
-        case ls.SquaredError:
-            return st.builds(loss, reduction=_choice("half_sum", "sum", "mean", "batch_mean"))
-        case ls.Huber:
-            return st.builds(loss, delta=_choice(1.0, 0.5), reduction=_REDUCTION)
-        case ls.SmoothL1:
-            return st.builds(loss, beta=_choice(1.0, 0.5), reduction=_REDUCTION)
-        case ls.CrossEntropy:
-            indices = st.builds(
-                loss,
-                label_smoothing=_choice(0.0, 0.1),
-                class_weights=_weights(features),
-                ignore_index=_ignored(features),
-                reduction=_ROWS,
-            )
-            return indices | st.builds(
-                loss,
-                target=st.just("probabilities"),
-                label_smoothing=_choice(0.0, 0.1),
-                class_weights=_weights(features),
-                reduction=_ROWS,
-            )
-        case ls.NegativeLogLikelihood:
-            return st.builds(
-                loss,
-                class_weights=_weights(features),
-                ignore_index=_ignored(features),
-                reduction=_ROWS,
-            )
-        case ls.BinaryCrossEntropyWithLogits:
-            return st.builds(loss, positive_weights=_weights(features), reduction=_REDUCTION)
-        case ls.Hinge | ls.SquaredHinge:
-            return st.builds(loss, margin=_choice(1.0, 0.5), reduction=_ROWS)
-        case ls.KLDivergence:
-            return st.builds(loss, log_target=st.booleans(), reduction=_REDUCTION)
-        case ls.Cosine:
-            return st.builds(loss, reduction=_ROWS)
-        case _:
-            return st.builds(loss, reduction=_REDUCTION)
+LOSS_ATTRIBUTES: Mapping[type[ls.Loss], Mapping[str, Sequence[Any]]] = {
+    ls.WeightedSum: {},
+    ls.SquaredError: {"reduction": ("half_sum", "sum", "mean", "batch_mean")},
+    ls.AbsoluteError: _ENTRIES,
+    ls.Huber: {"delta": (1.0, 0.5), **_ENTRIES},
+    ls.SmoothL1: {"beta": (1.0, 0.5), **_ENTRIES},
+    ls.LogCosh: _ENTRIES,
+    ls.CrossEntropy: {
+        "target": ("indices", "probabilities"), "label_smoothing": (0.0, 0.1), **_ROWS,
+    },
+    ls.NegativeLogLikelihood: _ROWS,
+    ls.BinaryCrossEntropy: _ENTRIES,
+    ls.BinaryCrossEntropyWithLogits: _ENTRIES,
+    ls.Hinge: {"margin": (1.0, 0.5), **_ROWS},
+    ls.SquaredHinge: {"margin": (1.0, 0.5), **_ROWS},
+    ls.KLDivergence: {"log_target": (False, True), **_ENTRIES},
+    ls.Cosine: _ROWS,
+}  # fmt: skip
+"""The options for the attributes of each loss, but for those that depend on its outputs."""
 
 
 EXACT_LOSSES: tuple[ls.Loss, ...] = (
@@ -151,27 +120,26 @@ SMALL = {"exact": (3, 4, 4), "tie": (2, 3, 3)}
 """The most depth, width and batch of the lanes that need small networks."""
 
 
-@st.composite
-def architectures(
-    draw: st.DrawFn, limits: Limits, lane: Lane = "generic", dtype: DType = "float64"
+def build(
+    choose: Choose, limits: Limits, lane: Lane = "generic", dtype: DType = "float64"
 ) -> Architecture:
-    """Feed-forward networks within `limits`, fit for a lane and a dtype."""
+    """A feed-forward network within `limits`, fit for a lane and a dtype."""
     depth, width, batch = SMALL.get(lane, (limits.max_depth, limits.max_width, limits.max_batch))
     depth, width = min(depth, limits.max_depth), min(width, limits.max_width)
-    rows, features = draw(st.integers(1, min(batch, limits.max_batch))), draw(st.integers(1, width))
-    first = features
+    rows = choose(range(1, min(batch, limits.max_batch) + 1))
+    first = features = choose(range(1, width + 1))
     layers: list[ops.Operator] = []
     required = limits.activations != ()
     for block in range(depth + 1):
-        more = draw(st.integers(0, 3))  # also where it does not count, so that a block that is
+        more = choose(range(4))  # also where it does not count, so that a block that is
         if block == depth or not (more or required):  # deleted leaves the others in step
             break
         required = False
-        if draw(st.integers(0, 4)) or not layers:
-            features = draw(st.integers(1, width))
-            layers.append(ops.Dense(features, draw(st.booleans())))
+        if choose(range(5)) or not layers:
+            features = choose(range(1, width + 1))
+            layers.append(ops.Dense(features, choose((False, True))))
         allowed = _allowed(limits, lane)
-        if lane == "tie" and draw(st.booleans()):
+        if lane == "tie" and choose((False, True)):
             allowed = [op for op in allowed if op in KINKED] or allowed
         fitting = [op for op in allowed if features % 2 == 0 or op not in (ops.GLU, ops.SwiGLU)]
         if not fitting:  # gated units alone are allowed, and they halve the features
@@ -180,24 +148,19 @@ def architectures(
                 layers.pop()
             layers.append(ops.Dense(features))
             fitting = allowed
-        kind = draw(st.sampled_from(fitting))
-        layers.append(draw(_attributes(kind, lane)))
+        layers.append(_activation(choose, choose(fitting), lane))
         features = ops.output_shape(layers[-1], (rows, features))[-1]
-    loss_kind = _loss_kind(draw, limits, lane)
-    if draw(st.booleans()) or not layers or loss_kind is ls.BinaryCrossEntropy:
-        features = draw(st.integers(1, width))
+    loss_kind = choose(_loss_kinds(limits, lane))
+    if choose((False, True)) or not layers or loss_kind is ls.BinaryCrossEntropy:
+        features = choose(range(1, width + 1))
         layers.append(ops.Dense(features))
     if loss_kind is ls.BinaryCrossEntropy:
         layers.append(ops.Sigmoid())
-    loss = (
-        draw(st.sampled_from([e for e in EXACT_LOSSES if isinstance(e, loss_kind)]))
-        if lane == "exact" and issubclass(loss_kind, tuple(type(e) for e in EXACT_LOSSES))
-        else draw(draw_loss(loss_kind, features))
-    )
-    strength = _choice(0.0, 0.5) if lane == "exact" else _choice(0.0, 0.5, 0.01)
-    penalty = st.builds(ls.L1, strength) | st.builds(ls.L2, strength)
-    penalties = draw(st.lists(penalty, max_size=2)) if draw(st.booleans()) else []
-    return _fitted((rows, first), tuple(layers), loss, tuple(penalties), lane, dtype)
+    loss = _loss(choose, loss_kind, features, lane)
+    strengths = (0.0, 0.5) if lane == "exact" else (0.0, 0.5, 0.01)
+    count = choose(range(3)) if choose((False, True)) else 0
+    penalties = tuple(choose((ls.L1, ls.L2))(choose(strengths)) for _ in range(count))
+    return _fitted((rows, first), tuple(layers), loss, penalties, lane, dtype)
 
 
 def _allowed(limits: Limits, lane: Lane) -> list[type[ops.Operator]]:
@@ -206,18 +169,33 @@ def _allowed(limits: Limits, lane: Lane) -> list[type[ops.Operator]]:
     return exact if lane == "exact" and exact else chosen
 
 
-def _attributes(kind: type[ops.Operator], lane: Lane) -> st.SearchStrategy[Any]:
-    if lane == "exact" and kind in EXACT_ATTRIBUTES:
-        return EXACT_ATTRIBUTES[kind]
-    return DRAW_ACTIVATION[kind]
-
-
-def _loss_kind(draw: st.DrawFn, limits: Limits, lane: Lane) -> type[ls.Loss]:
-    chosen = [LOSS_NAMES[n] for n in limits.losses] or list(ls.LOSSES)
+def _activation(choose: Choose, kind: type[ops.Operator], lane: Lane) -> ops.Operator:
+    options = ATTRIBUTES[kind]
     if lane == "exact":
-        exact = tuple(type(e) for e in EXACT_LOSSES)
-        chosen = [kind for kind in chosen if kind in exact] or chosen
-    return draw(st.sampled_from(chosen))
+        options = EXACT_ATTRIBUTES.get(kind, options)
+    return kind(**{name: choose(values) for name, values in options.items()})
+
+
+def _loss_kinds(limits: Limits, lane: Lane) -> list[type[ls.Loss]]:
+    chosen = [LOSS_NAMES[n] for n in limits.losses] or list(ls.LOSSES)
+    exact = [kind for kind in chosen if any(isinstance(e, kind) for e in EXACT_LOSSES)]
+    return exact if lane == "exact" and exact else chosen
+
+
+def _loss(choose: Choose, kind: type[ls.Loss], features: int, lane: Lane) -> ls.Loss:
+    """A loss of a kind for so many outputs, with weights and an ignored class now and then."""
+    exact = [e for e in EXACT_LOSSES if isinstance(e, kind)]
+    if lane == "exact" and exact:
+        found: ls.Loss = choose(exact)
+        return found
+    chosen = {name: choose(values) for name, values in LOSS_ATTRIBUTES[kind].items()}
+    for name in ("class_weights", "positive_weights"):
+        if name in kind.__struct_fields__ and choose((False, True)):
+            chosen[name] = tuple(choose((1.0, 0.5, 2.0)) for _ in range(features))
+    ignores = "ignore_index" in kind.__struct_fields__ and chosen.get("target") != "probabilities"
+    if ignores and features > 1 and choose((False, True)):
+        chosen["ignore_index"] = choose(range(features))
+    return kind(**chosen)
 
 
 def _fitted(
@@ -244,19 +222,22 @@ def generate(
     limits: Limits, lane: Lane, dtype: DType, start: int, count: int
 ) -> list[Architecture]:
     """`count` architectures from the seed `start`; the same arguments give the same list."""
-    found: list[Architecture] = []
 
-    @seed(start)
-    @settings(
-        max_examples=count,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(architectures(limits, lane, dtype))
-    def collect(architecture: Architecture) -> None:
-        found.append(architecture)
+    def network(i: int) -> Architecture:
+        rng = stream(start, f"architecture/{i}")
+        return build(lambda options: options[int(rng.integers(len(options)))], limits, lane, dtype)
 
-    collect()
-    return [found[i % len(found)] for i in range(count)]
+    return [network(i) for i in range(count)]
+
+
+def architectures(
+    limits: Limits, lane: Lane = "generic", dtype: DType = "float64"
+) -> SearchStrategy[Architecture]:
+    """The same networks as a Hypothesis strategy.  ImportError where it is not installed."""
+    from hypothesis import strategies as st
+
+    @st.composite
+    def networks(draw: st.DrawFn) -> Architecture:
+        return build(lambda options: draw(st.sampled_from(options)), limits, lane, dtype)
+
+    return networks()

@@ -16,7 +16,7 @@ from backproof.architectures.cases import DTYPES, LANES, DType, Lane, draw_case
 from backproof.architectures.exactness import EXACT_OPERATORS
 from backproof.architectures.generation import (
     ACTIVATION_NAMES,
-    DRAW_ACTIVATION,
+    ATTRIBUTES,
     EXACT_LOSSES,
     LOSS_NAMES,
     SMALL,
@@ -83,7 +83,7 @@ def test_on_the_exact_lane_whatever_is_exact_appears_and_nothing_else() -> None:
 
 def test_every_attribute_that_can_vary_does() -> None:
     drawn = {op for a in many("generic") for op in hidden(a)}
-    for kind in DRAW_ACTIVATION:
+    for kind in ATTRIBUTES:
         varies = bool(kind.__struct_fields__) and kind is not ops.SELU
         assert (len([op for op in drawn if type(op) is kind]) > 1) == varies, kind
     losses = {a.loss for a in many("generic")}

@@ -421,7 +421,7 @@ def describe_in_python(case: Case, verdict: Verdict, id: str, subject: str) -> s
 def versions() -> dict[str, str]:
     """The versions of everything that has a say."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in ("backproof", "numpy", "scipy", "jax", "torch", "hypothesis"):
+    for name in ("backproof", "numpy", "scipy", "jax", "torch"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

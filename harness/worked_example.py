@@ -111,7 +111,15 @@ def textbook_case(architecture: Architecture) -> Case:
 
 
 def rounded_case(architecture: Architecture, seed: int) -> Case:
-    """Values drawn from the seed and rounded to two decimals, so that they can be read."""
+    """Values drawn from the seed and rounded to two decimals, so that they can be read.
+
+    No parameter and no input is rounded to 0: its paths would all vanish, and show nothing.
+    """
+
+    def short(x: Array) -> Array:
+        rounded = np.round(x, 2)
+        return np.where(rounded == 0, np.copysign(0.01, x), rounded)
+
     drawn = draw_case(architecture, seed)
     target = drawn.target
     match target_kind(architecture.loss):
@@ -121,8 +129,8 @@ def rounded_case(architecture: Architecture, seed: int) -> Case:
             target = np.round(target, 2)
     return make_case(
         architecture,
-        {name: np.round(value, 2) for name, value in drawn.parameters.items()},
-        np.round(drawn.input, 2),
+        {name: short(value) for name, value in drawn.parameters.items()},
+        short(drawn.input),
         target,
         seed=seed,
     )

@@ -261,3 +261,10 @@ def test_a_checker_agrees_within_its_own_bound_and_rounding() -> None:
     assert not wrong.agrees
     assert within.agrees
     assert within.bound == 2e-6
+
+
+def test_no_value_is_rounded_to_zero_which_would_hide_its_paths() -> None:
+    for seed in range(40):
+        case = book.rounded_case(book.build((4, 5, 3), batch=3), seed)
+        assert all((value != 0).all() for value in (*case.parameters.values(), case.input))
+        assert np.array_equal(case.input, np.round(case.input, 2))

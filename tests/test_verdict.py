@@ -316,3 +316,20 @@ def test_nothing_is_written_to(lane: Lane) -> None:
     before = {n: v.copy() for n, v in case.parameters.items()}
     verify(case)
     assert all(np.array_equal(v, before[n]) for n, v in case.parameters.items())
+
+
+def test_an_overflow_is_excused_only_where_the_frameworks_overflow_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = draw_case(Architecture((2, 2), (ops.Dense(2), ops.Tanh()), ls.SquaredError()), seed=1)
+
+    def subject(given: Case) -> tuple[Array, Mapping[str, Array]]:
+        loss, g = reference_subject(given)
+        return loss, {**g, "input": np.full_like(g["input"], np.nan)}
+
+    monkeypatch.setattr(rounding.Rounding, "overflows", True)
+    verdict = verify(case, subject)
+    assert (verdict.status, verdict.tensor, verdict.operator) == ("FAIL", "input", "dense")
+    assert verdict.reason == "input is not finite, and jax finds that it can be"
+    assert verify(case).status == "INCONCLUSIVE"
+    assert verify(case, subject, checkers=("complex_step",)).status == "INCONCLUSIVE"

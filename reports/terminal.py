@@ -91,11 +91,15 @@ def _run_line(summary: Summary) -> str:
 
 
 def _table(title: str, rows: Sequence[Row], console: Console) -> Table:
-    """Numbers keep their columns at any width; the name has what is left, cut short."""
+    """Numbers keep their columns at any width; the name has what is left, cut short.
+
+    A narrow table leaves out the medians, and the column of what is rare where it is empty.
+    """
     wide, medium = console.width >= WIDE, console.width >= MEDIUM
-    heads = ["PASS", "FAIL", "INCONCLUSIVE" if wide else "INC.", "other"]
+    rare = medium or any(_other(row.cases) for row in rows)
+    heads = ["PASS", "FAIL", "INCONCLUSIVE" if wide else "INC.", *(["other"] if rare else [])]
     heads += ["ratio", *(["median"] if medium else []), "resolution"]
-    cells = [list(_cells(row, medium)) for row in rows]
+    cells = [list(_cells(row, medium, rare)) for row in rows]
     widths = [
         max(len(head), *map(len, column))
         for head, column in zip(heads, zip(*cells, strict=True), strict=True)
@@ -111,20 +115,25 @@ def _table(title: str, rows: Sequence[Row], console: Console) -> Table:
     return table
 
 
-def _cells(row: Row, medium: bool) -> Iterator[Text]:
-    yield from _count_cells(row.cases)
+def _cells(row: Row, medium: bool, rare: bool) -> Iterator[Text]:
+    for status in COUNTED:
+        n = row.cases[status]
+        yield Text(f"{n:,}", STYLES[status] if n else "dim")
+    if rare:
+        other = _other(row.cases)
+        yield Text(f"{other:,}", STYLES["ERROR"] if other else "dim")
     yield Text(number(row.ratio))
     if medium:
         yield Text(resolution(row.resolution.median))
     yield Text(resolution(row.resolution.worst))
 
 
-def _count_cells(cases: Counts) -> Iterator[Text]:
-    shown: tuple[Status, ...] = ("PASS", "FAIL", "INCONCLUSIVE")
-    for status in shown:
-        yield Text(f"{cases[status]:,}", STYLES[status] if cases[status] else "dim")
-    other = sum(n for status, n in cases.items() if status not in shown)
-    yield Text(f"{other:,}", STYLES["ERROR"] if other else "dim")
+COUNTED: tuple[Status, ...] = ("PASS", "FAIL", "INCONCLUSIVE")
+"""Statuses with a column of their own."""
+
+
+def _other(cases: Counts) -> int:
+    return sum(n for status, n in cases.items() if status not in COUNTED)
 
 
 def _undecided(summary: Summary, console: Console) -> None:

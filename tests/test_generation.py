@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -143,3 +145,20 @@ def test_a_failing_network_shrinks_to_a_small_one(name: str) -> None:
     assert [op.name for op in smallest.layers] == ["dense", name]
     assert isinstance(smallest.loss, ls.WeightedSum)
     assert not smallest.penalties
+
+
+def test_seeded_networks_need_no_hypothesis_whose_choices_depend_on_its_host() -> None:
+    program = (
+        "import itertools, sys\n"
+        "from backproof.campaign import Options, plan\n"
+        "list(itertools.islice(plan(Options()), 70))\n"
+        "assert 'hypothesis' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_first_networks_of_a_seed_do_not_depend_on_how_many_are_drawn() -> None:
+    for lane in LANES:
+        ten = generate(Limits(), lane, "float32", 5, 10)
+        assert generate(Limits(), lane, "float32", 5, 4) == ten[:4]
+        assert generate(Limits(), lane, "float32", 6, 10) != ten

@@ -78,7 +78,7 @@ def test_what_is_heavy_is_imported_in_one_place(library: str) -> None:
 
 def test_what_a_module_imports_from_outside_is_required() -> None:
     """Or comes with what is: click with rich-click, MarkupSafe with Jinja2.  Optax is imported
-    by its name, since it is slow."""
+    by its name, since it is slow.  Hypothesis is an extra, imported where it is asked for."""
     words = PYPROJECT["project"]["dependencies"]
     required = {re.split("[<>=]", word)[0].replace("-", "_") for word in words}
     used = {
@@ -88,7 +88,9 @@ def test_what_a_module_imports_from_outside_is_required() -> None:
         if not level
     }
     outside = used - set(sys.stdlib_module_names) - {"backproof"}
-    assert outside - {"markupsafe"} == required - {"click", "optax"}
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    assert [word.partition(">")[0] for word in extras["hypothesis"]] == ["hypothesis"]
+    assert outside - {"markupsafe", "hypothesis"} == required - {"click", "optax"}
 
 
 def test_every_public_name_is_there() -> None:

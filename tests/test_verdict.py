@@ -190,10 +190,13 @@ def test_one_wrong_entry_is_caught_by_an_exhaustive_look(
 
 @every_lane
 def test_an_exhaustive_look_passes_right_code(lane: Lane) -> None:
+    """But for a gradient that is zero throughout, which two numerical checkers cannot tell from
+    one that is too small for them: behind the log-softmax of a single feature, say."""
     for i, a in enumerate(generate(Limits(), lane, "float64", 29, 15)):
-        found = verify(draw_case(a, i, lane), checkers=NUMERICAL, exhaustive=True)
+        case = draw_case(a, i, lane)
+        found = verify(case, checkers=NUMERICAL, exhaustive=True)
         assert found.status in ("PASS", "INCONCLUSIVE"), (str(a), found.reason)
-        if lane != "extreme":
+        if lane != "extreme" and all(g.any() for g in reference_subject(case)[1].values()):
             assert found.status == "PASS", (str(a), found.reason)
 
 

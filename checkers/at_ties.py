@@ -15,7 +15,7 @@ import numpy as np
 from ..architectures.cases import Case
 from . import ties
 from .asking import CheckerName, Sources
-from .comparison import Comparison, Status
+from .comparison import CONCLUSIVE, Comparison, Status
 from .hulls import TITLES, Hulls
 from .outcome import NEEDED, CheckerVerdict, OperatorVerdict, Verdict, failed
 
@@ -86,6 +86,9 @@ def judge_at_ties(
     confirmed = sum(v.status == "PASS" for v in verdicts)
     if confirmed < max(1, min(NEEDED, len(checkers))):
         reason = f"the hull at {at} is confirmed by {confirmed}"
+        return Verdict("INCONCLUSIVE", reason, resolution, checkers=tuple(verdicts))
+    if distance > 0 and not (resolution is not None and resolution <= CONCLUSIVE):
+        reason = f"the error bound of the hull at {at} is too large to prove anything"
         return Verdict("INCONCLUSIVE", reason, resolution, checkers=tuple(verdicts))
     convention = f"at {at}: {hulls.convention(g, frameworks)}"
     if place == "combination":

@@ -499,3 +499,15 @@ def test_random_networks_on_the_tie_lane_pass_on_either_side() -> None:
             assert verdict.status in ("PASS", "INCONCLUSIVE"), (a, verdict.reason)
             seen += verdict.status == "PASS"
     assert seen > 20
+
+
+def test_a_hull_too_coarse_to_see_one_percent_proves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = case_of(ops.ReLU(), ops.Dense(1), x=[0.0, 2.0], w1_weight=[[1.0, 3.0]], w1_bias=[1.0])
+    assert verify(case).status == "PASS"
+    monkeypatch.setattr(hulls.Hulls, "_tolerance", lambda self, vertices: 0.02 * self.scale)
+    monkeypatch.setattr(ties, "distance_to_hull", lambda vertices, g: 0.001)
+    verdict = verify(case)
+    assert verdict.status == "INCONCLUSIVE"
+    assert "too large to prove anything" in verdict.reason

@@ -181,18 +181,22 @@ def by_checker(comparisons: Sequence[Comparison]) -> tuple[CheckerVerdict, ...]:
 def by_operator(
     architecture: Architecture, comparisons: Sequence[Comparison]
 ) -> tuple[OperatorVerdict, ...]:
-    """One row an operator, in backward order; what lies behind the first failure is undecided."""
+    """One row an operator, in backward order.
+
+    The operator that produces the first wrong tensor FAILs; what is wrong behind it, also in
+    another place where an operator of the same name stands, is undecided.
+    """
     groups = _grouped(comparisons, lambda c: producer(architecture, c.tensor))
     weights = [c for c in comparisons if c.tensor.endswith(".weight")]
     if weights:  # a penalty's gradient shows in the weights' alone
         groups |= dict.fromkeys(architecture.operators[len(architecture.layers) + 1 :], weights)
+    wrong = (producer(architecture, c.tensor) for c in comparisons if c.status == "FAIL")
+    culprit = next(wrong, None)
     rows: list[OperatorVerdict] = []
-    behind = False
     for operator, group in groups.items():
         tensors = _grouped(group, lambda c: c.tensor).values()
         if any(c.status == "FAIL" for c in group):
-            status: Status = "INCONCLUSIVE" if behind else "FAIL"
-            behind = True
+            status: Status = "FAIL" if operator == culprit else "INCONCLUSIVE"
         elif all(any(c.status == "PASS" for c in tensor) for tensor in tensors):
             status = "PASS"
         else:

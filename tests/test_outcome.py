@@ -237,6 +237,20 @@ def test_operators_stand_in_backward_order_and_the_first_wrong_one_is_blamed() -
     ]  # fmt: skip
 
 
+def test_an_operator_that_stands_twice_is_not_blamed_for_what_lies_behind_another() -> None:
+    rows = by_operator(
+        NETWORK,
+        [
+            said("jax", "PASS", "layers.2.weight"),
+            said("jax", "FAIL", "layers.0.output"),
+            said("jax", "FAIL", "layers.0.weight"),
+        ],
+    )
+    assert [(r.operator, r.status) for r in rows] == [
+        ("dense", "INCONCLUSIVE"), ("tanh", "FAIL"), ("l2", "INCONCLUSIVE"),
+    ]  # fmt: skip
+
+
 def test_an_operator_is_undecided_where_one_of_its_tensors_is() -> None:
     rows = by_operator(
         NETWORK,

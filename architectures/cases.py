@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from .architecture import Architecture
+from .architecture import Architecture, is_weight
 from .exactness import bias_offset
-from .losses import target_kind
-from .operators import Shape
+from .losses import CTC, target_kind, target_shape
+from .operators import Data, Shape
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
@@ -37,17 +37,24 @@ EXTREMES = ("saturated", "tiny", "huge", "mixed", "offset")
 class Case:
     """An architecture with values.
 
-    `parameters` by name, `input` (batch, features), `target` as the loss wants it; floats
-    in `dtype`, class numbers in int64.  The arrays are not writeable.
+    `parameters` and `data` by name; `input`, or None where the network has none; `targets` by
+    the site of their loss (`loss`, `auxiliary.J`), as it wants them.  Floats in `dtype`,
+    class numbers in int64, masks as booleans.  The arrays are not writeable.
     """
 
     architecture: Architecture
     parameters: Mapping[str, Array]
-    input: Array
-    target: Array
+    input: Array | None
+    targets: Mapping[str, Array]
     dtype: DType
     lane: Lane
     seed: int
+    data: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def target(self) -> Array:
+        """The target of the loss; an empty array where it has none."""
+        return self.targets.get("loss", np.zeros(0))
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
@@ -68,42 +75,132 @@ def draw_case(
         name: draw(stream(seed, name), shape, name, seed)
         for name, shape in architecture.parameters.items()
     }
-    x = draw(stream(seed, "input"), architecture.input, "input", seed)
-    target = _draw_target(architecture, stream(seed, "target"), lane, seed)
-    return make_case(architecture, parameters, x, target, dtype=dtype, lane=lane, seed=seed)
+    shape = architecture.input
+    x = None if shape is None else draw(stream(seed, "input"), shape, "input", seed)
+    data = {n: _draw_data(stream(seed, n), spec) for n, spec in architecture.data.items()}
+    targets = {
+        site: _draw_target(architecture, site, stream(seed, target_name(site)), lane, seed)
+        for site, loss in architecture.losses.items()
+        if target_kind(loss) != "none"
+    }
+    return make_case(
+        architecture, parameters, x, targets, data=data, dtype=dtype, lane=lane, seed=seed
+    )
+
+
+def target_name(site: str) -> str:
+    """The name of the target of the loss at a site: `target`, `auxiliary.J.target`."""
+    return "target" if site == "loss" else f"{site}.target"
 
 
 def make_case(
     architecture: Architecture,
     parameters: Mapping[str, npt.ArrayLike],
-    input: npt.ArrayLike,
-    target: npt.ArrayLike,
+    input: npt.ArrayLike | None,
+    target: npt.ArrayLike | Mapping[str, npt.ArrayLike],
     *,
+    data: Mapping[str, npt.ArrayLike] | None = None,
     dtype: DType = "float64",
     lane: Lane = "generic",
     seed: int = 0,
 ) -> Case:
-    """A case from given values.  ValueError, naming the tensor, for a wrong shape or value."""
-    if parameters.keys() != architecture.parameters.keys():
-        raise ValueError(
-            f"parameters must be {sorted(architecture.parameters)}, got {sorted(parameters)}"
-        )
+    """A case from given values.  ValueError, naming the tensor, for a wrong shape or value.
+
+    `target` is that of the loss, or maps every loss that has one (`loss`, `auxiliary.J`) to it.
+    """
+    given = {} if data is None else data
+    targets = target if isinstance(target, Mapping) else {"loss": target}
+    with_target = {s: loss for s, loss in architecture.losses.items()
+                   if target_kind(loss) != "none"}  # fmt: skip
+    if not isinstance(target, Mapping) and "loss" not in with_target:
+        targets = {}
+    for words, got, expected in (
+        ("parameters", parameters, architecture.parameters),
+        ("data", given, architecture.data),
+        ("targets", targets, with_target),
+    ):
+        if got.keys() != expected.keys():
+            raise ValueError(f"{words} must be {sorted(expected)}, got {sorted(got)}")
+    if (input is None) != (architecture.input is None):
+        raise ValueError(f"input must have shape {architecture.input}, got {input}")
     shapes = architecture.parameters
-    values = {name: _frozen(name, parameters[name], shapes[name], dtype) for name in shapes}
-    x = _frozen("input", input, architecture.input, dtype)
-    if target_kind(architecture.loss) == "indices":
-        t = _class_numbers(architecture, target)
-    else:
-        t = _frozen("target", target, architecture.target_shape, dtype)
-    return Case(architecture, values, x, t, dtype, lane, seed)
+    return Case(
+        architecture,
+        {name: _frozen(name, parameters[name], shapes[name], dtype) for name in shapes},
+        None if input is None else _frozen("input", input, architecture.input or (), dtype),
+        {site: _checked_target(architecture, site, targets[site], dtype) for site in with_target},
+        dtype,
+        lane,
+        seed,
+        {name: _checked_data(name, given[name], spec, dtype)
+         for name, spec in architecture.data.items()},
+    )  # fmt: skip
 
 
-def _frozen(name: str, value: npt.ArrayLike, shape: Shape, dtype: str) -> Array:
+def _checked_data(name: str, value: npt.ArrayLike, spec: Data, dtype: DType) -> Array:
+    if spec.kind in ("real", "positive"):
+        array = _frozen(name, value, spec.shape, dtype)
+        if spec.kind == "positive" and not (array > 0).all():
+            raise ValueError(f"{name} must be positive")
+        return array
+    array = _frozen(name, value, spec.shape, "float64", kinds="fiub")
+    below = 2 if spec.kind == "mask" else spec.below
+    _check_whole(name, array, below, "0 or 1" if spec.kind == "mask" else "numbers")
+    whole = array.astype(bool if spec.kind == "mask" else np.int64)
+    whole.flags.writeable = False
+    return whole
+
+
+def _check_whole(name: str, numbers: Array, below: int, words: str) -> None:
+    if ((numbers < 0) | (numbers >= below) | (numbers % 1 != 0)).any():
+        span = "" if words == "0 or 1" else f" from 0 to {below - 1}"
+        raise ValueError(f"{name} must hold {words}{span}")
+
+
+def _checked_target(
+    architecture: Architecture, site: str, value: npt.ArrayLike, dtype: DType
+) -> Array:
+    loss = architecture.losses[site]
+    y = architecture.edges[architecture.loss_sources[site][0]]
+    name, shape = target_name(site), target_shape(loss, y)
+    if target_kind(loss) not in ("indices", "labels"):
+        return _frozen(name, value, shape, dtype)
+    numbers = _frozen(name, value, shape, "float64")
+    _check_whole(name, numbers, y[-1], "class numbers")
+    ignored = getattr(loss, "ignore_index", None)
+    if ignored is not None and (numbers == ignored).all():
+        raise ValueError(f"{name} holds the ignored class {ignored} alone; some row must count")
+    if isinstance(loss, CTC):
+        _check_labels(loss, name, numbers, y)
+    indices = numbers.astype(np.int64)
+    indices.flags.writeable = False
+    return indices
+
+
+def _check_labels(loss: CTC, name: str, numbers: Array, y: Shape) -> None:
+    """Raise ValueError for a blank among the labels, or steps too few for them."""
+    for n, row in enumerate(numbers):
+        length = loss.target_lengths[n] if loss.target_lengths else loss.labels
+        steps = loss.input_lengths[n] if loss.input_lengths else y[1]
+        labels = row[:length]
+        if (labels == loss.blank).any():
+            raise ValueError(f"{name}: example {n} holds the blank {loss.blank}")
+        repeats = int((labels[1:] == labels[:-1]).sum())
+        if steps < length + repeats:
+            raise ValueError(
+                f"{name}: example {n} has {length} labels, {repeats} of them repeated, "
+                f"which need {length + repeats} steps, not {steps}"
+            )
+
+
+def _frozen(
+    name: str, value: npt.ArrayLike, shape: Shape, dtype: str, kinds: str = "fiu"
+) -> Array:
     try:
         given = np.asarray(value)
     except ValueError:  # rows of unequal length
         given = np.array("ragged")
-    if given.dtype.kind not in "fiu":
+    if given.dtype.kind not in kinds:
         raise ValueError(f"{name} must be an array of numbers of shape {shape}")
     with np.errstate(over="ignore"):  # the infinity is refused below
         array = given.astype(dtype)
@@ -119,27 +216,16 @@ def _first_bad(array: Array) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
 
 
-def _class_numbers(architecture: Architecture, value: npt.ArrayLike) -> Array:
-    numbers = _frozen("target", value, architecture.target_shape, "float64")
-    classes = architecture.edges[-1][-1]
-    if ((numbers < 0) | (numbers >= classes) | (numbers % 1 != 0)).any():
-        raise ValueError(f"target must hold class numbers from 0 to {classes - 1}")
-    ignored = getattr(architecture.loss, "ignore_index", None)
-    if ignored is not None and (numbers == ignored).all():
-        raise ValueError(f"target holds the ignored class {ignored} alone; some row must count")
-    indices = numbers.astype(np.int64)
-    indices.flags.writeable = False
-    return indices
-
-
 # --- values ----------------------------------------------------------------------------
 
 
 def _generic(rng: np.random.Generator, shape: Shape, name: str, seed: int) -> Array:
-    if name.endswith("weight"):
-        return np.asarray(rng.normal(size=shape) / np.sqrt(shape[-1]))
+    if is_weight(name):
+        return np.asarray(rng.normal(size=shape) / np.sqrt(np.prod(shape[1:])))
     if name.endswith("slope"):
         return 0.25 + 0.1 * rng.normal(size=shape)
+    if name.endswith(("gamma", "gain")):
+        return 1 + 0.3 * rng.normal(size=shape)
     return rng.normal(size=shape)
 
 
@@ -184,18 +270,33 @@ _DRAWS: Mapping[Lane, Callable[[np.random.Generator, Shape, str, int], Array]] =
 }
 
 
+def _draw_data(rng: np.random.Generator, spec: Data) -> Array:
+    match spec.kind:
+        case "mask":
+            return np.asarray(rng.uniform(size=spec.shape) < spec.keep)
+        case "indices":
+            return rng.integers(0, spec.below, size=spec.shape)
+        case "positive":
+            return 0.5 + rng.uniform(size=spec.shape)
+        case _:
+            return rng.normal(size=spec.shape)
+
+
 def _draw_target(
-    architecture: Architecture, rng: np.random.Generator, lane: Lane, seed: int
+    architecture: Architecture, site: str, rng: np.random.Generator, lane: Lane, seed: int
 ) -> Array:
-    shape, loss = architecture.target_shape, architecture.loss
+    loss = architecture.losses[site]
+    y = architecture.edges[architecture.loss_sources[site][0]]
+    shape = target_shape(loss, y)
     match target_kind(loss):
         case "indices":
             ignored = getattr(loss, "ignore_index", None)
-            classes = architecture.edges[-1][-1]
-            target = rng.integers(0, classes, size=shape)
+            target = rng.integers(0, y[-1], size=shape)
             if ignored is not None:  # some row must count
-                target[0] = (ignored + 1) % classes
+                target.reshape(-1)[0] = (ignored + 1) % y[-1]
             return target
+        case "labels":
+            return _draw_labels(loss, rng, y)
         case "unit":
             soft = rng.uniform(size=shape)
             return np.where(rng.uniform(size=shape) < 0.5, np.round(soft), soft)
@@ -205,4 +306,17 @@ def _draw_target(
             p = rng.dirichlet(np.ones(shape[-1]), size=shape[:-1])
             return np.log(np.maximum(p, 2.0**-40))
         case _:
-            return _DRAWS[lane](rng, shape, "target", seed)
+            return _DRAWS[lane](rng, shape, target_name(site), seed)
+
+
+def _draw_labels(loss: Any, rng: np.random.Generator, y: Shape) -> Array:
+    """Labels other than the blank, repeated only where steps enough are left."""
+    classes = [c for c in range(y[-1]) if c != loss.blank]
+    labels = rng.choice(classes, size=(y[0], loss.labels))
+    steps = min(loss.input_lengths or (y[1],))
+    if steps < 2 * loss.labels - 1:
+        for s in range(1, loss.labels):
+            again = labels[:, s] == labels[:, s - 1]
+            shifted = [classes[(classes.index(int(c)) + 1) % len(classes)] for c in labels[:, s]]
+            labels[:, s] = np.where(again, shifted, labels[:, s])
+    return labels

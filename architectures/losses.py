@@ -1,14 +1,18 @@
 """The losses and penalties of a network, as data.
 
-As in `operators.py`, each docstring is the whole specification, with y the network's
-output of shape (batch, features), t the target, N the batch size, n = N * features.
+As in `operators`, each docstring is the whole specification, with y the value of the edge
+that the loss takes (the last one, where it names none) and t the target.
 
-Reductions of per-entry terms: `sum` adds them all, `mean` divides that by n,
-`batch_mean` divides it by N.
+Losses of entries: y and t have one shape (N, ...) with n entries.  Reductions of their
+terms: `sum` adds them all, `mean` divides that by n, `batch_mean` divides it by N.
+
+Losses of rows: y has shape (..., C).  A row is what stands along the last axis; "the batch
+size" is the number of rows, "features" is C.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -17,12 +21,14 @@ from .checks import (
     Fraction,
     NonNegative,
     Positive,
+    PositiveInteger,
     bounded,
     check_fields,
     check_number,
     check_tuple,
 )
-from .operators import Operator, Shape
+from .operators import Operator, Shape, size
+from .operators.base import check_sizes
 
 Reduction = Literal["sum", "mean", "batch_mean"]
 RowReduction = Literal["sum", "mean"]
@@ -35,8 +41,15 @@ class Loss(
     frozen=True,
     forbid_unknown_fields=True,
     tag_field="loss",
+    kw_only=True,
+    omit_defaults=True,
 ):
-    """What every loss shares: immutable, tagged in JSON by `loss`."""
+    """What every loss shares: immutable, tagged in JSON by `loss`.
+
+    `inputs` names the edges that it takes; where it is empty it takes the last one.
+    """
+
+    inputs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -197,23 +210,114 @@ class Cosine(Loss, frozen=True, tag="cosine"):
     reduction: RowReduction = "mean"
 
 
+class CTC(Loss, frozen=True, tag="ctc"):
+    """Connectionist temporal classification (Graves et al. 2006).
+
+    y (N, T, C) holds logits, q = log_softmax(y) over C; t (N, `labels`) class numbers other
+    than `blank`.  Term of an example: -log of the sum, over all paths pi of its first
+    input_lengths[n] steps that become its first target_lengths[n] labels when repetitions
+    are merged and then blanks removed, of exp(sum over the steps of q[step, pi]).
+    Lengths are T and `labels` where empty.  `mean` divides the sum of the terms by N.
+    """
+
+    labels: PositiveInteger
+    blank: Annotated[int, bounded(minimum=0)] = 0
+    input_lengths: tuple[int, ...] = ()
+    target_lengths: tuple[int, ...] = ()
+    reduction: RowReduction = "mean"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for name in ("input_lengths", "target_lengths"):
+            if getattr(self, name) != ():
+                check_sizes(name, getattr(self, name), 1)
+        if any(n > self.labels for n in self.target_lengths):
+            raise ValueError(
+                f"target_lengths must be at most the {self.labels} labels, "
+                f"got {self.target_lengths}"
+            )
+
+
+class TripletMargin(Loss, frozen=True, tag="triplet_margin"):
+    """Of three edges a, p, n (N, D): max(0, d(a, p) - d(a, n) + margin) by row; no target.
+
+    d(u, v) = |u - v + epsilon|, the 2-norm, epsilon added to every entry (Balntas et al.
+    2016).  `mean` divides the sum of the rows by N.
+    """
+
+    margin: Positive = 1.0
+    epsilon: Positive = 1e-6
+    reduction: RowReduction = "mean"
+
+
+class Dice(Loss, frozen=True, tag="dice"):
+    """y holds probabilities (N, ...), t in [0, 1] of its shape (Milletari et al. 2016).
+
+    Term of an example: 1 - (2 sum(y t) + smooth) / (sum(y) + sum(t) + smooth), with sums over
+    all its entries.  `mean` divides the sum of the terms by N.
+    """
+
+    smooth: Positive = 1.0
+    reduction: RowReduction = "mean"
+
+
+class Focal(Loss, frozen=True, tag="focal"):
+    """y holds logits, t in [0, 1]; p = sigmoid(y); by entry, reduced (Lin et al. 2017):
+
+    -a t (1 - p)^gamma log(p) - (1 - a) (1 - t) p^gamma log(1 - p),  a = `alpha`; where that
+    is left out, both factors a and 1 - a are 1.
+    """
+
+    gamma: NonNegative = 2.0
+    alpha: float | None = None
+    reduction: Reduction = "mean"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.alpha is not None:
+            limits = {"exclusiveMinimum": 0, "exclusiveMaximum": 1}
+            check_number("alpha", self.alpha, float, limits)
+
+
+class GaussianKL(Loss, frozen=True, tag="gaussian_kl"):
+    """Of two edges m, v (N, ...): (exp(v) + m^2 - 1 - v) / 2 by entry, reduced; no target.
+
+    The divergence of N(m, exp(v)) from N(0, 1) (Kingma and Welling 2014).
+    """
+
+    reduction: Reduction = "batch_mean"
+
+
 LOSSES: tuple[type[Loss], ...] = (
     WeightedSum, SquaredError, AbsoluteError, Huber, SmoothL1, LogCosh, CrossEntropy,
     NegativeLogLikelihood, BinaryCrossEntropy, BinaryCrossEntropyWithLogits, Hinge,
-    SquaredHinge, KLDivergence, Cosine,
+    SquaredHinge, KLDivergence, Cosine, CTC, TripletMargin, Dice, Focal, GaussianKL,
 )  # fmt: skip
 
 AnyLoss = (
     WeightedSum | SquaredError | AbsoluteError | Huber | SmoothL1 | LogCosh | CrossEntropy
     | NegativeLogLikelihood | BinaryCrossEntropy | BinaryCrossEntropyWithLogits | Hinge
-    | SquaredHinge | KLDivergence | Cosine
+    | SquaredHinge | KLDivergence | Cosine | CTC | TripletMargin | Dice | Focal | GaussianKL
 )  # fmt: skip
 
-TargetKind = Literal["real", "unit", "indices", "probabilities", "log_probabilities"]
+ARITY: Mapping[type[Loss], int] = {TripletMargin: 3, GaussianKL: 2}
+"""How many edges a loss takes, where not one."""
+
+ROWS: tuple[type[Loss], ...] = (
+    CrossEntropy, NegativeLogLikelihood, Hinge, SquaredHinge, Cosine, TripletMargin,
+)  # fmt: skip
+"""The losses of rows; all others but `ctc` are losses of entries."""
+
+TargetKind = Literal[
+    "real", "unit", "indices", "probabilities", "log_probabilities", "labels", "none"
+]
 
 
 def target_kind(loss: Loss) -> TargetKind:
-    """What the target holds: reals, numbers in [0, 1], class numbers, or (log-)probabilities."""
+    """What the target holds: reals, numbers in [0, 1], class numbers, or (log-)probabilities.
+
+    `labels`: the class numbers of a sequence; `none`: there is no target.
+    """
     match loss:
         case CrossEntropy(target="probabilities") | KLDivergence(log_target=False):
             return "probabilities"
@@ -221,19 +325,44 @@ def target_kind(loss: Loss) -> TargetKind:
             return "log_probabilities"
         case CrossEntropy() | NegativeLogLikelihood() | Hinge() | SquaredHinge():
             return "indices"
-        case BinaryCrossEntropy() | BinaryCrossEntropyWithLogits():
+        case BinaryCrossEntropy() | BinaryCrossEntropyWithLogits() | Dice() | Focal():
             return "unit"
+        case CTC():
+            return "labels"
+        case TripletMargin() | GaussianKL():
+            return "none"
         case _:
             return "real"
 
 
 def target_shape(loss: Loss, y: Shape) -> Shape:
-    """The shape of the target for an output of shape `y`."""
-    return y[:-1] if target_kind(loss) == "indices" else y
+    """The shape of the target for an output of shape `y`; () where there is none."""
+    match loss:
+        case CTC(labels=labels):
+            return (y[0], labels)
+        case TripletMargin() | GaussianKL():
+            return ()
+        case _:
+            return y[:-1] if target_kind(loss) == "indices" else y
 
 
-def check_loss(loss: Loss, y: Shape, last: Operator | None) -> None:
-    """Raise ValueError where the loss cannot follow an output of shape `y` made by `last`."""
+def flat_shape(loss: Loss, y: Shape) -> Shape:
+    """How a page of derivation sees y: (rows, features), or (N, all entries of an example)."""
+    if isinstance(loss, CTC):
+        return y
+    return (size(y[:-1]), y[-1]) if isinstance(loss, ROWS) else (y[0], size(y[1:]))
+
+
+def check_loss(loss: Loss, edges: tuple[Shape, ...], last: Operator | None) -> None:
+    """Raise ValueError where a loss cannot take edges of these shapes, the first made by `last`."""
+    needed = ARITY.get(type(loss), 1)
+    if len(edges) != needed:
+        raise ValueError(f"{loss.name} takes {needed} edges, got {len(edges)}")
+    if len(set(edges)) > 1:
+        raise ValueError(f"{loss.name} takes edges of one shape, got {', '.join(map(str, edges))}")
+    y = edges[0]
+    if len(y) < 2:
+        raise ValueError(f"{loss.name} takes at least (batch, features), got the shape {y}")
     features = y[-1]
     for field in ("class_weights", "positive_weights"):
         weights = getattr(loss, field, None)
@@ -247,17 +376,48 @@ def check_loss(loss: Loss, y: Shape, last: Operator | None) -> None:
         raise ValueError(
             f"ignore_index must be one of the {features} classes and leave another, got {ignored}"
         )
-    if isinstance(loss, BinaryCrossEntropy) and (
+    if isinstance(loss, BinaryCrossEntropy | Dice) and (
         last is None or last.name not in {"sigmoid", "hard_sigmoid", "softmax"}
     ):
-        raise ValueError(
-            "binary_cross_entropy needs probabilities: the last layer must be sigmoid, "
-            "hard_sigmoid or softmax (for logits use binary_cross_entropy_with_logits)"
+        advice = (
+            " (for logits use binary_cross_entropy_with_logits)"
+            if isinstance(loss, BinaryCrossEntropy)
+            else ""
         )
+        raise ValueError(
+            f"{loss.name} needs probabilities: the last layer must be sigmoid, "
+            f"hard_sigmoid or softmax{advice}"
+        )
+    if isinstance(loss, CTC):
+        _check_ctc(loss, y)
+
+
+def _check_ctc(loss: CTC, y: Shape) -> None:
+    if len(y) != 3:
+        raise ValueError(f"ctc takes logits (N, T, C), got the shape {y}")
+    batch, steps, classes = y
+    if loss.blank >= classes or classes < 2:
+        raise ValueError(
+            f"blank must be one of the {classes} classes and leave another, got {loss.blank}"
+        )
+    for name in ("input_lengths", "target_lengths"):
+        lengths = getattr(loss, name)
+        if lengths != () and len(lengths) != batch:
+            raise ValueError(
+                f"{name} must have one entry for each of the {batch} examples, got {len(lengths)}"
+            )
+    inputs = loss.input_lengths or (steps,) * batch
+    targets = loss.target_lengths or (loss.labels,) * batch
+    if max(inputs) > steps:
+        raise ValueError(f"input length {max(inputs)} is beyond the {steps} steps")
+    for n, (given, needed) in enumerate(zip(inputs, targets, strict=True)):
+        least = 2 * needed - 1 if classes == 2 else needed  # equal neighbours need a blank between
+        if given < least:
+            raise ValueError(f"example {n}: {given} steps are too few for {needed} labels")
 
 
 class L1(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="penalty", tag="l1"):
-    """strength * sum(|w|) over the weights of every dense layer, not the biases."""
+    """strength * sum(|w|) over every parameter whose name contains `weight`, once each."""
 
     strength: NonNegative
 
@@ -266,7 +426,7 @@ class L1(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="pen
 
 
 class L2(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="penalty", tag="l2"):
-    """strength * sum(w^2) / 2 over the weights of every dense layer, not the biases."""
+    """strength * sum(w^2) / 2 over every parameter whose name contains `weight`, once each."""
 
     strength: NonNegative
 

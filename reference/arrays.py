@@ -1,15 +1,24 @@
 """Arrays and branches: what every page of derivation rests on.
 
-**Replicas.**  An array may carry extra leading axes, one replica of the network for each
-index; every page therefore counts its axes from the end (-2 the batch, -1 the features).
-The Monte Carlo rounding model and the numerical checkers run hundreds of perturbed
-networks in one call that way.
+**Replicas.**  An array may carry one extra leading axis, one replica of the network for each
+index; then every array of the call carries it, with size 1 where nothing differs.  Every
+page therefore counts its axes from the end (-1 the features, ...), and `over` lines a
+parameter up with an input.  The Monte Carlo rounding model and the numerical checkers run
+hundreds of perturbed networks in one call that way.
 
-**Branches.**  A piecewise function is analytic on each of its pieces.  `Kink` says where
-the pieces meet, `regions` which piece each entry is on, and a page's `forward` is handed
-those numbers instead of testing signs itself.  A caller that hands the same numbers for a
-perturbed input stays on the same analytic piece: that is how complex step and finite
+**Branches.**  A piecewise function is analytic on each of its pieces.  `Kink` and `Choice`
+say where the pieces meet, `regions` which piece each entry is on, and a page's `forward` is
+handed those numbers instead of testing signs itself.  A caller that hands the same numbers
+for a perturbed input stays on the same analytic piece: that is how complex step and finite
 differences never cross a kink.
+
+**Index maps.**  What moves entries about (padding, windows, slices, repetition) is one map:
+y_j = x_{index[j]}, or 0 where index[j] = -1.  It is linear, and its transpose adds up
+
+    <y_bar, y> = sum_j y_bar_j x_{index[j]}        x_bar_i = sum of y_bar_j with index[j] = i
+
+`gather` applies the map, `scatter` its transpose: for each i it gathers the places j that
+read it (the inverse map, of as many columns as the most-read entry has readers), and sums.
 """
 
 from __future__ import annotations
@@ -38,13 +47,90 @@ class Kink(NamedTuple):
     smooth: bool = False
 
 
-def regions(kink: Kink) -> Array:
-    """The piece of each entry: the number of breakpoints below it.  int8, argument's shape.
+class Choice(NamedTuple):
+    """A function that picks the greatest of several candidates: its piece is which one.
 
-    At a breakpoint itself it is the piece on the left: our convention at ties.
+    `candidates` has the shape (*entries, k); minus infinity for one that never counts.
     """
+
+    candidates: Array
+
+
+def regions(kink: Kink | Choice) -> Array:
+    """The piece of each entry: the number of breakpoints below it, or the greatest candidate.
+
+    int8 of the argument's shape, or int64 of the entries' shape.  At a breakpoint itself it
+    is the piece on the left, among equal candidates the first: our convention at ties.
+    """
+    if isinstance(kink, Choice):
+        return np.argmax(np.asarray(kink.candidates).real, axis=-1)
     x = kink.argument.real
     piece = (x > kink.breakpoints[0]).astype(np.int8)
     for b in kink.breakpoints[1:]:
         piece += x > b
     return piece
+
+
+def pick(candidates: Array, choice: Array) -> Array:
+    """The chosen candidate of each entry: (..., *entries, k) and (*entries) -> (..., *entries)."""
+    where = np.broadcast_to(choice, candidates.shape[:-1])[..., None]
+    return np.take_along_axis(candidates, where, axis=-1)[..., 0]
+
+
+def place(y_bar: Array, choice: Array, k: int) -> Array:
+    """The transpose of `pick`: y_bar at the chosen candidate, 0 at the others."""
+    return np.where(choice[..., None] == np.arange(k), y_bar[..., None], 0.0)
+
+
+def over(p: Array, x: Array, rank: int, axes: int | None = None) -> Array:
+    """A parameter of `rank` axes as it must stand to be broadcast against x.
+
+    Its replica axis, if any, comes first, as x's does; the axes of x that it lacks have size
+    1.  Its own axes are the last of x or, with `axes`, the `axes` last follow them:
+    gamma (C,) over x (N, C, H, W) is over(gamma, x, 1, axes=2).
+    """
+    lead, own = p.shape[: p.ndim - rank], p.shape[p.ndim - rank :]
+    after = (1,) * (axes or 0)
+    between = (1,) * (x.ndim - len(lead) - len(own) - len(after))
+    return p.reshape(*lead, *between, *own, *after)
+
+
+def rows(x: Array, p: Array, rank: int) -> Array:
+    """x with all its axes between the replica axis and the features joined: (..., rows, features).
+
+    `p` is a parameter of `rank` axes: it tells whether there is a replica axis.
+    """
+    return x.reshape(*x.shape[: p.ndim - rank], -1, x.shape[-1])
+
+
+def gather(x: Array, index: Array, axes: int) -> Array:
+    """y_j = x_{index[j]}: the last `axes` axes of x, joined, replaced by those of index.
+
+    `index` holds integers, -1 for an entry that is 0.
+    """
+    flat = x.reshape(*x.shape[: x.ndim - axes], -1)
+    y: Array = flat[..., index]
+    return np.where(index >= 0, y, 0.0) if (index < 0).any() else y
+
+
+def scatter(y_bar: Array, index: Array, shape: tuple[int, ...]) -> Array:
+    """The transpose of `gather`: the last axes of y_bar, those of index, become `shape`."""
+    table = inverse(index, int(np.prod(shape)))
+    flat = y_bar.reshape(*y_bar.shape[: y_bar.ndim - index.ndim], -1)
+    read: Array = flat[..., table]
+    if (table < 0).any():
+        read = np.where(table >= 0, read, 0.0)
+    return read.sum(axis=-1).reshape(*flat.shape[:-1], *shape)
+
+
+def inverse(index: Array, size: int) -> Array:
+    """For each of `size` entries the flat places of index that read it, then -1; (size, most)."""
+    flat = index.reshape(-1)
+    places = np.argsort(flat, kind="stable")
+    places = places[flat[places] >= 0]
+    read = flat[places]
+    counts = np.bincount(read, minlength=size)
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    table = np.full((size, max(1, counts.max(initial=1))), -1)
+    table[read, np.arange(len(read)) - first[read]] = places
+    return table

@@ -1,20 +1,23 @@
-"""A whole network: the chain rule over a chain of pages.
+"""A whole network: the chain rule over a graph of pages.
 
-Forward, edge by edge:     x_0 = input,  x_{i+1} = f_i(x_i; p_i),  L = loss(x_n, t) + penalties
-Backward, edge by edge:    x_n_bar = dL/dx_n,  (x_i_bar, p_i_bar) = f_i'(x_{i+1}_bar)
+Forward, in the order of the layers:   y_i = f_i(edges that it takes; p_i),  L = sum of the losses
+Backward, in the opposite order:       y_i_bar = sum of what its uses send back,
+                                       (x_i_bar, p_i_bar) = f_i'(y_i_bar)
 
-Every value at an edge and every cotangent at an edge is kept: they are what a checker
-compares, and where a fault is localised.
+A tensor that is used several times receives the sum of its uses' cotangents; so does a
+parameter that several layers share.  Every value at an edge, and every cotangent at an edge
+and at a use, is kept: they are what a checker compares, and where a fault is localised.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ..architectures.architecture import Architecture, edge_name
+from ..architectures.architecture import Architecture, Slot, edge_name, is_weight
 from ..architectures.cases import Case
+from ..architectures.losses import flat_shape
 from .arrays import Array, Arrays, Saved, regions
 from .losses import penalties
 from .pages import LAYERS, LOSSES
@@ -22,145 +25,277 @@ from .pages import LAYERS, LOSSES
 Branches = dict[str, Array]
 """The branch signature: the piece of every entry, by site.
 
-Sites are `layers.I`, `loss`, and `penalties.J.NAME` for a parameter NAME.
+Sites are `layers.I`, `loss`, `auxiliary.J`, and `penalties.J.NAME` for a parameter NAME.
 """
 
-Disturb = Callable[[Array, Array, int], Array]
+Disturb = Callable[[Any, Array, str], Array]
 """(given, result, site) -> result: applied to every operator's result; the rounding model's.
 
-Site i is layer i, and the number of layers is the loss.
+At a layer's site it is given what the layer was given, forward and backward; at a loss's
+site the loss's cotangent passes through it.
 """
 
 Overrides = Mapping[str, Callable[..., Any]]
-"""Backward functions to use in place of a page's own, by site: how a fault is planted."""
+"""Backward functions to use in place of a page's own, by site: how a fault is planted.
+
+The site `fan_out` has none of its own: a function there replaces the sum over a tensor's uses.
+"""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """One forward pass: the value at every edge from `start` on, and what backward needs."""
+    """One forward pass: the value at every edge, and what backward needs, by site."""
 
-    start: int
-    edges: tuple[Array, ...]
-    saved: tuple[Saved, ...]
-    loss_saved: Saved
+    edges: Arrays
+    saved: dict[str, Saved]
     branches: Branches
-    loss: Array
+    losses: Arrays
+    penalties: Arrays
+
+    @property
+    def loss(self) -> Array:
+        """The sum of the losses and the penalties."""
+        return _total([*self.losses.values(), *self.penalties.values()])
 
 
-def layer_parameters(parameters: Mapping[str, Array], i: int) -> Arrays:
-    """The parameters of layer i under their own names."""
+@dataclass(frozen=True)
+class Change:
+    """What differs from an earlier pass: edges, parameters, or single uses, with new values."""
+
+    base: Trace
+    edges: Mapping[str, Array] = field(default_factory=dict)
+    parameters: Mapping[str, Array] = field(default_factory=dict)
+    slots: Mapping[str, Array] = field(default_factory=dict)
+
+
+def layer_parameters(case: Case, i: int, parameters: Mapping[str, Array] | None = None) -> Arrays:
+    """The parameters and the data of layer i under their own names."""
+    values = case.parameters if parameters is None else parameters
+    own = {name: values[full] for name, full in case.architecture.own[i].items()}
     prefix = f"layers.{i}."
-    return {
-        name.removeprefix(prefix): value
-        for name, value in parameters.items()
-        if name.startswith(prefix)
-    }
+    given = {n.removeprefix(prefix): d for n, d in case.data.items() if n.startswith(prefix)}
+    return own | given
+
+
+class _Pass:
+    """A forward pass on its way."""
+
+    def __init__(self, case: Case, branches: Branches | None, change: Change | None,
+                 disturb: Disturb | None) -> None:  # fmt: skip
+        self.case, self.given, self.disturb = case, branches, disturb
+        self.change = change
+        self.pieces: Branches = {} if change is None else dict(change.base.branches)
+        self.edges: Arrays = {} if change is None else dict(change.base.edges)
+        self.saved: dict[str, Saved] = {} if change is None else dict(change.base.saved)
+        self.moved = set() if change is None else {*change.edges, *change.parameters}
+
+    def branch(self, site: str, find_kink: Callable[..., Any] | None, *arguments: Any) -> Any:
+        if find_kink is None:
+            return None
+        if self.given is not None and site in self.given:
+            self.pieces[site] = self.given[site]
+            return self.pieces[site]
+        kink = find_kink(*arguments)
+        if kink is None:
+            return None
+        self.pieces[site] = regions(kink)
+        return self.pieces[site]
+
+    def uses(self, site: str, keys: Mapping[Any, str]) -> tuple[dict[Any, str], bool]:
+        """The single uses that are changed at a site, and whether anything there moved."""
+        if self.change is None:
+            return {}, True
+        changed = {}
+        for key, source in keys.items():
+            name = Slot(site, key, source).name
+            if name in self.change.slots:
+                changed[key] = name
+        return changed, bool(changed) or not self.moved.isdisjoint(keys.values())
 
 
 def forward(
-    architecture: Architecture,
-    parameters: Mapping[str, Array],
-    x: Array,
-    target: Array,
+    case: Case,
     *,
     branches: Branches | None = None,
-    start: int = 0,
-    disturb: Disturb = lambda given, result, site: result,
+    change: Change | None = None,
+    disturb: Disturb | None = None,
 ) -> Trace:
-    """Run the network from the value `x` at edge `start` to the loss.
+    """Run the network of a case to its loss.
 
-    Arrays may carry leading replica axes; the loss then has those axes.  With `branches`
-    every piecewise function stays on the pieces given there.
+    The arrays of the case may carry a replica axis; the loss then has it.  With `branches`
+    every piecewise function stays on the pieces given there.  With `change` only what depends
+    on it is run again, and the rest taken from its base; values there have a replica axis.
     """
-    pieces: Branches = {}
-
-    def branch(site: str, find_kink: Callable[..., Any] | None, *arguments: Any) -> Array | None:
-        if find_kink is None:
-            return None
-        if branches is not None and site in branches:
-            pieces[site] = branches[site]
-        else:
-            kink = find_kink(*arguments)
-            if kink is None:
-                return None
-            pieces[site] = regions(kink)
-        return pieces[site]
-
-    edges, saved = [x], []
-    for i, layer in enumerate(architecture.layers[start:], start):
+    a = case.architecture
+    run = _Pass(case, branches, change, disturb)
+    parameters = case.parameters if change is None else {**case.parameters, **change.parameters}
+    if "input" in a.edges and case.input is not None:
+        run.edges.setdefault("input", case.input)
+    if change is not None:
+        run.edges.update(change.edges)
+    for i, layer in enumerate(a.layers):
+        site, output = f"layers.{i}", edge_name(i + 1)
+        keys = {**a.own[i], **dict(enumerate(a.sources[i]))}
+        changed, moved = run.uses(site, keys)
+        if not moved or (change is not None and output in change.edges):
+            continue
         page = LAYERS[type(layer)]
-        piece = branch(f"layers.{i}", page.kink, layer, edges[-1])
-        y, kept = page.forward(layer, layer_parameters(parameters, i), edges[-1], piece)
-        edges.append(disturb(edges[-1], y, i))
-        saved.append(kept)
+        p = layer_parameters(case, i, parameters)
+        values = [run.edges[name] for name in a.sources[i]]
+        if change is not None:
+            for key, name in changed.items():
+                if isinstance(key, int):
+                    values[key] = change.slots[name]
+                else:
+                    p[key] = change.slots[name]
+        if change is not None:
+            p = _aligned(a, i, p)
+            shapes = a.inputs_of(i)
+            values = [_with_axis(v, len(s)) for v, s in zip(values, shapes, strict=True)]
+        x = values[0] if len(values) == 1 else tuple(values)
+        piece = run.branch(site, page.kink, layer, p, x)
+        y, run.saved[site] = page.forward(layer, p, x, piece)
+        run.edges[output] = y if disturb is None else disturb(x, y, site)
+        run.moved.add(output)
 
-    loss = architecture.loss
-    page = LOSSES[type(loss)]
-    piece = branch("loss", page.kink, loss, edges[-1], target)
-    value, loss_saved = page.forward(loss, edges[-1], target, piece)
-    for site, penalty, name in penalty_sites(architecture):
+    losses: Arrays = {} if change is None else dict(change.base.losses)
+    for site, loss in a.losses.items():
+        sources = a.loss_sources[site]
+        changed, moved = run.uses(site, dict(enumerate(sources)))
+        if not moved:
+            continue
+        values = [run.edges[name] for name in sources]
+        if change is not None:
+            for key, name in changed.items():
+                values[key] = change.slots[name]
+        flat = flat_shape(loss, a.edges[sources[0]])
+        rank = len(a.edges[sources[0]])
+        values = [v.reshape(*v.shape[: v.ndim - rank], *flat) for v in values]
+        y = values[0] if len(values) == 1 else tuple(values)
+        t = flat_target(case, site)
+        page = LOSSES[type(loss)]
+        piece = run.branch(site, page.kink, loss, y, t)
+        losses[site], run.saved[site] = page.forward(loss, y, t, piece)
+
+    added: Arrays = {} if change is None else dict(change.base.penalties)
+    for site, penalty, name in penalty_sites(a):
+        if change is not None and name not in run.moved:
+            continue
         w = parameters[name]
-        value = value + penalties.forward(penalty, w, branch(site, penalties.kink, penalty, w))
-    return Trace(start, tuple(edges), tuple(saved), loss_saved, pieces, value)
+        flat_w = w.reshape(*w.shape[: w.ndim - len(a.parameters[name])], 1, -1)
+        piece = run.branch(site, penalties.kink, penalty, flat_w)
+        added[site] = penalties.forward(penalty, flat_w, piece)
+    return Trace(run.edges, run.saved, run.pieces, losses, added)
+
+
+def _aligned(a: Architecture, i: int, p: Arrays) -> Arrays:
+    """The parameters of layer i with their replica axis; data never have one."""
+    names = a.own[i]
+    return {
+        n: _with_axis(v, len(a.parameters[names[n]])) if n in names else v for n, v in p.items()
+    }
+
+
+def _with_axis(value: Array, rank: int) -> Array:
+    """A value with its replica axis, of size 1 where it had none."""
+    return value if value.ndim > rank else value[None]
+
+
+def flat_target(case: Case, site: str) -> Array | None:
+    """The target of a loss as its page sees it (`losses.flat_shape`); None where there is none."""
+    a = case.architecture
+    t = case.targets.get(site)
+    if t is None:
+        return None
+    y = a.edges[a.loss_sources[site][0]]
+    flat = flat_shape(a.losses[site], y)
+    if flat == y:
+        return t
+    base = y[:-1] if t.dtype.kind == "i" else y
+    shape = flat[:-1] if t.dtype.kind == "i" else flat
+    return t.reshape(*t.shape[: t.ndim - len(base)], *shape)
 
 
 def backward(
-    architecture: Architecture,
-    parameters: Mapping[str, Array],
+    case: Case,
     trace: Trace,
     *,
     value_bar: Array | float = 1.0,
     overrides: Overrides | None = None,
-    disturb: Disturb = lambda given, result, site: result,
+    disturb: Disturb | None = None,
 ) -> Arrays:
-    """The gradient of the loss with respect to every parameter and every edge, by name.
+    """The gradient of the loss with respect to every tensor, by name (`Architecture.tensors`).
 
-    `value_bar` is the cotangent of the loss, a scalar or of shape (replicas, 1, 1).
+    `value_bar` is the cotangent of the loss: a scalar or, with replicas, of shape
+    (replicas, 1, 1).
     """
+    a = case.architecture
     planted = overrides or {}
-    loss_backward = planted.get("loss", LOSSES[type(architecture.loss)].backward)
-    n = len(architecture.layers)
-    bar = loss_backward(architecture.loss, trace.loss_saved, value_bar)
-    bar = disturb(trace.edges[-1], bar, n)
-    gradients: Arrays = {edge_name(n): bar}
-    for i in reversed(range(trace.start, n)):
-        layer = architecture.layers[i]
-        layer_backward = planted.get(f"layers.{i}", LAYERS[type(layer)].backward)
-        p = layer_parameters(parameters, i)
-        given = bar
-        bar, p_bar = layer_backward(layer, p, trace.saved[i - trace.start], given)
-        bar = disturb(given, bar, i)
-        gradients[edge_name(i)] = bar
-        gradients.update({f"layers.{i}.{name}": value for name, value in p_bar.items()})
-    for site, penalty, name in penalty_sites(architecture):
+    replicas = getattr(value_bar, "ndim", 0) > 0
+    received: dict[str, list[Array]] = {}
+    gradients: Arrays = {}
+
+    def send(slot: Slot, bar: Array) -> None:
+        received.setdefault(slot.source, []).append(bar)
+        if slot.name in a.named_slots:
+            gradients[slot.name] = bar
+
+    total = planted.get("fan_out", _total)
+    for site, loss in a.losses.items():
+        sources = a.loss_sources[site]
+        loss_backward = planted.get(site, LOSSES[type(loss)].backward)
+        bars = loss_backward(loss, trace.saved[site], value_bar)
+        for k, (name, bar) in enumerate(zip(sources, _listed(bars), strict=True)):
+            shape = a.edges[name]
+            bar = bar.reshape(*bar.shape[: bar.ndim - len(flat_shape(loss, shape))], *shape)
+            send(Slot(site, k, name), bar if disturb is None else disturb(None, bar, site))
+    for i in reversed(range(len(a.layers))):
+        layer, site = a.layers[i], f"layers.{i}"
+        y_bar = total(received[edge_name(i + 1)])
+        gradients[edge_name(i + 1)] = y_bar
+        p = layer_parameters(case, i)
+        if replicas:
+            p = _aligned(a, i, p)
+        layer_backward = planted.get(site, LAYERS[type(layer)].backward)
+        bars, p_bar = layer_backward(layer, p, trace.saved[site], y_bar)
+        for k, (name, bar) in enumerate(zip(a.sources[i], _listed(bars), strict=True)):
+            send(Slot(site, k, name), bar if disturb is None else disturb(y_bar, bar, site))
+        for key, bar in p_bar.items():
+            send(Slot(site, key, a.own[i][key]), bar)
+    for name in (*a.parameters, *(("input",) if "input" in a.edges else ())):
+        gradients[name] = total(received[name])
+    for site, penalty, name in penalty_sites(a):
         penalty_backward = planted.get(site.rsplit(".layers", 1)[0], penalties.backward)
-        piece = trace.branches.get(site)
-        gradients[name] = gradients[name] + penalty_backward(penalty, parameters[name], piece)
+        w = case.parameters[name]
+        flat_w = w.reshape(*w.shape[: w.ndim - len(a.parameters[name])], 1, -1)
+        w_bar = penalty_backward(penalty, flat_w, trace.branches.get(site))
+        gradients[name] = gradients[name] + w_bar.reshape(w.shape)
     return gradients
 
 
+def _listed(bars: Any) -> tuple[Array, ...]:
+    return bars if isinstance(bars, tuple) else (bars,)
+
+
+def _total(bars: Sequence[Array]) -> Array:
+    """The sum of what a tensor's uses send back."""
+    total = bars[0]
+    for bar in bars[1:]:
+        total = total + bar
+    return total
+
+
 def penalty_sites(architecture: Architecture) -> Sequence[tuple[str, Any, str]]:
-    """(site, penalty, parameter's name) for every penalty on every dense layer's weights."""
+    """(site, penalty, parameter's name) for every penalty on every weight."""
     return [
         (f"penalties.{j}.{name}", penalty, name)
         for j, penalty in enumerate(architecture.penalties)
         for name in architecture.parameters
-        if name.endswith(".weight")
+        if is_weight(name)
     ]
-
-
-def tensor_names(architecture: Architecture) -> tuple[str, ...]:
-    """Every tensor with a gradient, in backward order: edges and parameters interleaved."""
-    n = len(architecture.layers)
-    names = [edge_name(n)]
-    for i in reversed(range(n)):
-        names += [name for name in architecture.parameters if name.startswith(f"layers.{i}.")]
-        names.append(edge_name(i))
-    return tuple(names)
 
 
 def value_and_gradients(case: Case, overrides: Overrides | None = None) -> tuple[Array, Arrays]:
     """The loss of a case and every gradient, in the case's dtype.  Nothing is written to."""
-    trace = forward(case.architecture, case.parameters, case.input, case.target)
-    gradients = backward(case.architecture, case.parameters, trace, overrides=overrides)
-    return trace.loss, gradients
+    trace = forward(case)
+    return trace.loss, backward(case, trace, overrides=overrides)

@@ -4,99 +4,85 @@ A layer's page offers
 
     forward(layer, p, x, branch)      -> (y, saved)
     backward(layer, p, saved, y_bar)  -> (x_bar, p_bar)
-    kink(layer, x)                    -> Kink               where it is piecewise
+    kink(layer, p, x)                 -> Kink or Choice     where it is piecewise
     radius(layer, x)                  -> distances          where not 1
+    inner(layer, saved)               -> ((value, radius), ...)   where it has inner functions
 
-p and p_bar map the layer's own parameter names to arrays.  `branch` holds the piece of
-each entry (`arrays.regions`) where the page has a `kink`, else None.  `radius` is the
-distance, entry by entry, from x to the nearest complex singularity of the piece that it
-is on, or a lower bound; infinite for polynomials.  It sets the step of the finite
-differences.  1 is a safe bound for functions of exp(x).
+p maps the layer's own names of its parameters and data to arrays, p_bar those of its
+parameters.  x is an array or, for a layer of several inputs or of none, a tuple of them;
+then so are x_bar and the distances.  `branch` holds the piece of each entry
+(`arrays.regions`) where the page has a `kink`, else None.  `radius` is the distance, entry
+by entry, from x to the nearest complex singularity of the piece that it is on, or a lower
+bound; infinite for polynomials.  1 is a safe bound for functions of exp(x).  `inner` gives
+values inside that some function with singularities takes (the scores before a softmax, the
+pre-activations of a recurrence), each with its radius.  Radii set the steps of the finite
+differences.
 
-A loss's page has the same four with (loss, y, target) for (layer, p, x):
+A loss's page has the same with (loss, y, target) for (layer, p, x):
 
     forward(loss, y, target, branch)  -> (value, saved)
     backward(loss, saved, value_bar)  -> y_bar
     kink(loss, y, target), radius(loss, y, target)
+
+with y flattened as `losses.flat_shape` says, and None for a target that it does not have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import ModuleType
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from ..architectures import losses as data
 from ..architectures import operators as ops
-from . import layers, losses
 
 
 class Page(NamedTuple):
-    """The four functions of one page; `kink` and `radius` may be absent."""
+    """The functions of one page; `kink`, `radius` and `inner` may be absent."""
 
     forward: Callable[..., Any]
     backward: Callable[..., Any]
     kink: Callable[..., Any] | None
     radius: Callable[..., Any] | None
+    inner: Callable[..., Any] | None
     derivation: str
 
 
-def page(module: ModuleType) -> Page:
-    """Read a page off its module."""
+def page(path: str) -> Page:
+    """Read a page off its module, `layers.dense`.  ImportError where there is none."""
+    module = import_module(f".{path}", __package__)
     return Page(
         module.forward,
         module.backward,
         getattr(module, "kink", None),
         getattr(module, "radius", None),
+        getattr(module, "inner", None),
         module.__doc__ or "",
     )
 
 
+SHARED_PAGES: Mapping[type[ops.Operator], str] = {
+    **dict.fromkeys((ops.Conv1d, ops.Conv2d, ops.Conv3d), "convolution"),
+    **dict.fromkeys((ops.ConvTranspose1d, ops.ConvTranspose2d), "transposed_convolution"),
+    **dict.fromkeys((ops.MaxPool1d, ops.MaxPool2d), "max_pool"),
+    **dict.fromkeys((ops.AveragePool1d, ops.AveragePool2d), "average_pool"),
+    **dict.fromkeys(
+        (ops.AdaptiveAveragePool1d, ops.AdaptiveAveragePool2d), "adaptive_average_pool"
+    ),
+}
+"""Operators that are derived together; all others have a page of their own name."""
+
 LAYERS: Mapping[type[ops.Operator], Page] = {
-    ops.Dense: page(layers.dense),
-    ops.Identity: page(layers.identity),
-    ops.Sigmoid: page(layers.sigmoid),
-    ops.Tanh: page(layers.tanh),
-    ops.ReLU: page(layers.relu),
-    ops.LeakyReLU: page(layers.leaky_relu),
-    ops.PReLU: page(layers.prelu),
-    ops.ELU: page(layers.elu),
-    ops.SELU: page(layers.selu),
-    ops.CELU: page(layers.celu),
-    ops.GELU: page(layers.gelu),
-    ops.SiLU: page(layers.silu),
-    ops.Mish: page(layers.mish),
-    ops.Softplus: page(layers.softplus),
-    ops.Softsign: page(layers.softsign),
-    ops.HardTanh: page(layers.hard_tanh),
-    ops.ReLU6: page(layers.relu6),
-    ops.HardSigmoid: page(layers.hard_sigmoid),
-    ops.HardSwish: page(layers.hard_swish),
-    ops.LogSigmoid: page(layers.log_sigmoid),
-    ops.TanhShrink: page(layers.tanh_shrink),
-    ops.SoftShrink: page(layers.soft_shrink),
-    ops.HardShrink: page(layers.hard_shrink),
-    ops.Sine: page(layers.sine),
-    ops.Square: page(layers.square),
-    ops.Softmax: page(layers.softmax),
-    ops.LogSoftmax: page(layers.log_softmax),
-    ops.GLU: page(layers.glu),
-    ops.SwiGLU: page(layers.swiglu),
+    op: page(f"layers.{name}")
+    for op in ops.OPERATORS
+    if find_spec(
+        f".layers.{(name := SHARED_PAGES.get(op, str(op.__struct_config__.tag)))}", __package__
+    )
 }
 
 LOSSES: Mapping[type[data.Loss], Page] = {
-    data.WeightedSum: page(losses.weighted_sum),
-    data.SquaredError: page(losses.squared_error),
-    data.AbsoluteError: page(losses.absolute_error),
-    data.Huber: page(losses.huber),
-    data.SmoothL1: page(losses.smooth_l1),
-    data.LogCosh: page(losses.log_cosh),
-    data.CrossEntropy: page(losses.cross_entropy),
-    data.NegativeLogLikelihood: page(losses.negative_log_likelihood),
-    data.BinaryCrossEntropy: page(losses.binary_cross_entropy),
-    data.BinaryCrossEntropyWithLogits: page(losses.binary_cross_entropy_with_logits),
-    data.Hinge: page(losses.hinge),
-    data.SquaredHinge: page(losses.squared_hinge),
-    data.KLDivergence: page(losses.kl_divergence),
-    data.Cosine: page(losses.cosine),
+    loss: page(f"losses.{name}")
+    for loss in data.LOSSES
+    if find_spec(f".losses.{(name := str(loss.__struct_config__.tag))}", __package__)
 }

@@ -13,7 +13,7 @@ from ...architectures.operators import CELU
 from ..arrays import Array, Arrays, Kink, Saved
 
 
-def kink(layer: CELU, x: Array) -> Kink:
+def kink(layer: CELU, p: Arrays, x: Array) -> Kink:
     return Kink(x, (0.0,), smooth=True)
 
 

@@ -2,7 +2,8 @@
 
     y = x W^T + b        x (N, n)   W (m, n)   b (m,)   y (N, m)
 
-Differentiate, and move each linear map across the inner product <A, B> = sum(A * B):
+N counts all leading axes together.  Differentiate, and move each linear map across the inner
+product <A, B> = sum(A * B):
 
     dy = dx W^T + x dW^T + 1 db^T
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...architectures.operators import Dense
-from ..arrays import Array, Arrays, Saved
+from ..arrays import Array, Arrays, Saved, over, rows
 
 
 def radius(layer: Dense, x: Array) -> float:
@@ -26,15 +27,16 @@ def radius(layer: Dense, x: Array) -> float:
 
 
 def forward(layer: Dense, p: Arrays, x: Array, branch: None) -> tuple[Array, Saved]:
-    y = x @ np.swapaxes(p["weight"], -1, -2)
+    y = x @ np.swapaxes(over(p["weight"], x, 2), -1, -2)
     if layer.bias:
-        y = y + p["bias"][..., None, :]
+        y = y + over(p["bias"], y, 1)
     return y, x
 
 
 def backward(layer: Dense, p: Arrays, saved: Saved, y_bar: Array) -> tuple[Array, Arrays]:
-    x = saved
-    p_bar = {"weight": np.swapaxes(y_bar, -1, -2) @ x}
+    w = p["weight"]
+    x, z_bar = rows(saved, w, 2), rows(y_bar, w, 2)
+    p_bar = {"weight": np.swapaxes(z_bar, -1, -2) @ x}
     if layer.bias:
-        p_bar["bias"] = y_bar.sum(axis=-2)
-    return y_bar @ p["weight"], p_bar
+        p_bar["bias"] = z_bar.sum(axis=-2)
+    return y_bar @ over(w, y_bar, 2), p_bar

@@ -14,7 +14,7 @@ from ...architectures.operators import ELU
 from ..arrays import Array, Arrays, Kink, Saved
 
 
-def kink(layer: ELU, x: Array) -> Kink:
+def kink(layer: ELU, p: Arrays, x: Array) -> Kink:
     return Kink(x, (0.0,), smooth=layer.alpha == 1)
 
 

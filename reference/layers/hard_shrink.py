@@ -14,7 +14,7 @@ from ...architectures.operators import HardShrink
 from ..arrays import Array, Arrays, Kink, Saved
 
 
-def kink(layer: HardShrink, x: Array) -> Kink:
+def kink(layer: HardShrink, p: Arrays, x: Array) -> Kink:
     t = x.real.dtype.type(layer.threshold)
     return Kink(x, (float(np.nextafter(-t, -np.inf)), layer.threshold))
 

@@ -14,7 +14,7 @@ from ...architectures.operators import HardSigmoid
 from ..arrays import Array, Arrays, Kink, Saved
 
 
-def kink(layer: HardSigmoid, x: Array) -> Kink:
+def kink(layer: HardSigmoid, p: Arrays, x: Array) -> Kink:
     return Kink(x, (-3.0, 3.0))
 
 

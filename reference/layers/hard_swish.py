@@ -13,7 +13,7 @@ from ...architectures.operators import HardSwish
 from ..arrays import Array, Arrays, Kink, Saved
 
 
-def kink(layer: HardSwish, x: Array) -> Kink:
+def kink(layer: HardSwish, p: Arrays, x: Array) -> Kink:
     return Kink(x, (-3.0, 3.0))
 
 

@@ -13,7 +13,7 @@ from ...architectures.operators import HardTanh
 from ..arrays import Array, Arrays, Kink, Saved
 
 
-def kink(layer: HardTanh, x: Array) -> Kink:
+def kink(layer: HardTanh, p: Arrays, x: Array) -> Kink:
     return Kink(x, (layer.low, layer.high))
 
 

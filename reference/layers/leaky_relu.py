@@ -13,7 +13,7 @@ from ...architectures.operators import LeakyReLU
 from ..arrays import Array, Arrays, Kink, Saved
 
 
-def kink(layer: LeakyReLU, x: Array) -> Kink:
+def kink(layer: LeakyReLU, p: Arrays, x: Array) -> Kink:
     return Kink(x, (0.0,), smooth=layer.slope == 1)
 
 

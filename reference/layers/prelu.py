@@ -15,10 +15,10 @@ from __future__ import annotations
 import numpy as np
 
 from ...architectures.operators import PReLU
-from ..arrays import Array, Arrays, Kink, Saved
+from ..arrays import Array, Arrays, Kink, Saved, over, rows
 
 
-def kink(layer: PReLU, x: Array) -> Kink:
+def kink(layer: PReLU, p: Arrays, x: Array) -> Kink:
     return Kink(x, (0.0,))
 
 
@@ -27,15 +27,15 @@ def radius(layer: PReLU, x: Array) -> float:
 
 
 def forward(layer: PReLU, p: Arrays, x: Array, branch: Array) -> tuple[Array, Saved]:
-    a = p["slope"][..., None, :]
+    a = over(p["slope"], x, 1)
     return np.where(branch == 1, x, a * x), (x, branch)
 
 
 def backward(layer: PReLU, p: Arrays, saved: Saved, y_bar: Array) -> tuple[Array, Arrays]:
     x, branch = saved
-    a = p["slope"][..., None, :]
+    a = over(p["slope"], x, 1)
     x_bar = np.where(branch == 1, y_bar, a * y_bar)
-    a_bar = np.where(branch == 1, 0.0, x) * y_bar
+    a_bar = rows(np.where(branch == 1, 0.0, x) * y_bar, p["slope"], 1)
     if layer.shared:
         return x_bar, {"slope": a_bar.sum(axis=(-2, -1))[..., None]}
     return x_bar, {"slope": a_bar.sum(axis=-2)}

@@ -13,7 +13,7 @@ from ...architectures.operators import ReLU
 from ..arrays import Array, Arrays, Kink, Saved
 
 
-def kink(layer: ReLU, x: Array) -> Kink:
+def kink(layer: ReLU, p: Arrays, x: Array) -> Kink:
     return Kink(x, (0.0,))
 
 

@@ -13,7 +13,7 @@ from ...architectures.operators import ReLU6
 from ..arrays import Array, Arrays, Kink, Saved
 
 
-def kink(layer: ReLU6, x: Array) -> Kink:
+def kink(layer: ReLU6, p: Arrays, x: Array) -> Kink:
     return Kink(x, (0.0, 6.0))
 
 

@@ -13,7 +13,7 @@ from ...architectures.operators import SoftShrink
 from ..arrays import Array, Arrays, Kink, Saved
 
 
-def kink(layer: SoftShrink, x: Array) -> Kink:
+def kink(layer: SoftShrink, p: Arrays, x: Array) -> Kink:
     return Kink(x, (-layer.threshold, layer.threshold))
 
 

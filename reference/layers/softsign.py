@@ -19,7 +19,7 @@ from ...architectures.operators import Softsign
 from ..arrays import Array, Arrays, Kink, Saved
 
 
-def kink(layer: Softsign, x: Array) -> Kink:
+def kink(layer: Softsign, p: Arrays, x: Array) -> Kink:
     return Kink(x, (0.0,), smooth=True)
 
 

@@ -1,48 +1,14 @@
-"""The operators of a network, as data.
+"""The activations: functions of one input, of any shape.
 
-Each class is one operator: its attributes and, in its docstring, the function it
-stands for.  That docstring is the whole specification.  The reference, the JAX
-checker and the PyTorch checker are each written from it, and from nothing else, so
-that they can disagree.
-
-Activations act on x of shape (batch, features).  Attributes are checked when an
-operator is built, so Python and JSON meet the same rule in the same words.
+Features are the last axis.  Each docstring is the whole specification.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-import msgspec
-
-from .checks import Finite, Positive, PositiveInteger, bounded, check_fields
-
-Shape = tuple[int, ...]
-
-
-class Operator(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    tag_field="op",
-):
-    """What every operator shares: immutable, tagged in JSON by `op`."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-
-    @property
-    def name(self) -> str:
-        """The tag that JSON, reports and `--activation` use, such as `leaky_relu`."""
-        return str(type(self).__struct_config__.tag)
-
-
-class Dense(Operator, frozen=True, tag="dense"):
-    """y = x W^T + b.  W has shape (units, features), b has shape (units,)."""
-
-    units: PositiveInteger
-    bias: bool = True
+from ..checks import Finite, Positive, bounded, check_fields
+from .base import Operator, Rule, Rules, Shape
 
 
 class Identity(Operator, frozen=True, tag="identity"):
@@ -178,6 +144,17 @@ class Square(Operator, frozen=True, tag="square"):
     """y = x^2."""
 
 
+class Exp(Operator, frozen=True, tag="exp"):
+    """y = exp(x)."""
+
+
+class Affine(Operator, frozen=True, tag="affine"):
+    """y = scale x + shift, with constants."""
+
+    scale: Finite = 1.0
+    shift: Finite = 0.0
+
+
 Axis = Annotated[int, bounded(minimum=-2, maximum=1)]
 
 
@@ -210,57 +187,37 @@ class SwiGLU(Operator, frozen=True, tag="swiglu"):
 ACTIVATIONS: tuple[type[Operator], ...] = (
     Identity, Sigmoid, Tanh, ReLU, LeakyReLU, PReLU, ELU, SELU, CELU, GELU, SiLU, Mish,
     Softplus, Softsign, HardTanh, ReLU6, HardSigmoid, HardSwish, LogSigmoid, TanhShrink,
-    SoftShrink, HardShrink, Sine, Square, Softmax, LogSoftmax, GLU, SwiGLU,
+    SoftShrink, HardShrink, Sine, Square, Exp, Affine, Softmax, LogSoftmax, GLU, SwiGLU,
 )  # fmt: skip
 
-OPERATORS: tuple[type[Operator], ...] = (Dense, *ACTIVATIONS)
 
-Layer = (
-    Dense | Identity | Sigmoid | Tanh | ReLU | LeakyReLU | PReLU | ELU | SELU | CELU | GELU
-    | SiLU | Mish | Softplus | Softsign | HardTanh | ReLU6 | HardSigmoid | HardSwish
-    | LogSigmoid | TanhShrink | SoftShrink | HardShrink | Sine | Square | Softmax
-    | LogSoftmax | GLU | SwiGLU
-)  # fmt: skip
-"""Any operator, as msgspec decodes it."""
-
-
-# --- shape rules: one entry an operator -----------------------------------------------
-
-
-def _dense_shape(op: Any, x: Shape) -> Shape:
-    return (*x[:-1], op.units)
-
-
-def _same_shape(op: Any, x: Shape) -> Shape:
+def _same(op: Any, x: Shape) -> Shape:
     return x
 
 
-def _halved_shape(op: Any, x: Shape) -> Shape:
+def _along_an_axis(op: Softmax | LogSoftmax, x: Shape) -> Shape:
+    if op.axis >= 0 and len(x) != 2:
+        raise ValueError(f"{op.name}: axis {op.axis} is for (batch, features), got the shape {x}")
+    if len(x) < 2:
+        raise ValueError(f"{op.name} takes at least two axes, got the shape {x}")
+    return x
+
+
+def _halved(op: Operator, x: Shape) -> Shape:
     if x[-1] % 2:
         raise ValueError(f"{op.name} halves the features, so they must be even, got {x[-1]}")
     return (*x[:-1], x[-1] // 2)
 
 
-OUTPUT_SHAPE: Mapping[type[Operator], Callable[[Any, Shape], Shape]] = {
-    **dict.fromkeys(ACTIVATIONS, _same_shape),
-    Dense: _dense_shape,
-    GLU: _halved_shape,
-    SwiGLU: _halved_shape,
+def _slope(op: PReLU, x: Shape) -> dict[str, Shape]:
+    return {"slope": (1,) if op.shared else (x[-1],)}
+
+
+RULES: Rules = {
+    **dict.fromkeys(ACTIVATIONS, Rule(_same)),
+    PReLU: Rule(_same, _slope),
+    Softmax: Rule(_along_an_axis),
+    LogSoftmax: Rule(_along_an_axis),
+    GLU: Rule(_halved),
+    SwiGLU: Rule(_halved),
 }
-
-
-def output_shape(op: Operator, x: Shape) -> Shape:
-    """The shape of y for x of shape `x`.  ValueError where they do not fit."""
-    return OUTPUT_SHAPE[type(op)](op, x)
-
-
-def parameter_shapes(op: Operator, x: Shape) -> dict[str, Shape]:
-    """The operator's parameters by name, each with its shape, for x of shape `x`."""
-    match op:
-        case Dense(units, bias):
-            weight: dict[str, Shape] = {"weight": (units, x[-1])}
-            return {**weight, "bias": (units,)} if bias else weight
-        case PReLU(shared):
-            return {"slope": (1,) if shared else (x[-1],)}
-        case _:
-            return {}

@@ -1,0 +1,135 @@
+"""The losses and penalties in JAX: L = f(loss, y, t), a scalar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ...architectures import losses as ls
+from .pieces import log_cosh, log_softmax, softplus
+
+Array = jax.Array
+
+
+def _reduced(terms: Array, reduction: str) -> Array:
+    """The terms' sum, divided as the reduction says: by their number, the batch, or nothing."""
+    divisor = {
+        "mean": terms.size,
+        "batch_mean": terms.shape[0],
+        "half_sum": 2,
+        "sum": 1,
+    }
+    return jnp.sum(terms) / divisor[reduction]
+
+
+def _huber(loss: ls.Huber, y: Array, t: Array) -> Array:
+    r, delta = jnp.abs(y - t), loss.delta
+    terms = jnp.where(r <= delta, jnp.square(r) / 2, delta * (r - delta / 2))
+    return _reduced(terms, loss.reduction)
+
+
+def _smooth_l1(loss: ls.SmoothL1, y: Array, t: Array) -> Array:
+    r, beta = jnp.abs(y - t), loss.beta
+    terms = jnp.where(r < beta, jnp.square(r) / (2 * beta), r - beta / 2)
+    return _reduced(terms, loss.reduction)
+
+
+def _class_weights(loss: Any, y: Array) -> Array:
+    return jnp.ones(y.shape[-1]) if loss.class_weights is None else jnp.array(loss.class_weights)
+
+
+def _classes(t: Array, y: Array, ignored: int | None) -> Array:
+    """A mask of y's shape: the class of each row, and nothing in the rows that are ignored."""
+    mask = jax.nn.one_hot(t, y.shape[-1], dtype=bool)
+    return mask if ignored is None else mask & (t != ignored)[:, None]
+
+
+def _cross_entropy(loss: ls.CrossEntropy, y: Array, t: Array) -> Array:
+    """Class numbers are rows of probabilities, 1 at the class; ignored rows are all 0."""
+    w, s = _class_weights(loss, y), loss.label_smoothing
+    divisor: Array | int = y.shape[0]
+    if loss.target == "indices":
+        mask = _classes(t, y, loss.ignore_index)
+        counts = jnp.any(mask, -1, keepdims=True)
+        p = (1 - s) * mask + s / y.shape[-1] * counts
+        divisor = jnp.sum(w * mask)
+    else:
+        p = (1 - s) * t + s / y.shape[-1]
+    total = -jnp.sum(w * p * log_softmax(y, -1))
+    return total / divisor if loss.reduction == "mean" else total
+
+
+def _negative_log_likelihood(loss: ls.NegativeLogLikelihood, y: Array, t: Array) -> Array:
+    weights = _class_weights(loss, y) * _classes(t, y, loss.ignore_index)
+    total = -jnp.sum(weights * y)
+    return total / jnp.sum(weights) if loss.reduction == "mean" else total
+
+
+def _binary_cross_entropy(loss: ls.BinaryCrossEntropy, y: Array, t: Array) -> Array:
+    p = jnp.clip(y, loss.epsilon, 1 - loss.epsilon)
+    # XLA's log1p is off by 50 ulp near -0.4, and log(1 - p) is where p is small.
+    log_other = jnp.where(p < 0.25, jnp.log1p(-p), jnp.log(1 - p))
+    return _reduced(-t * jnp.log(p) - (1 - t) * log_other, loss.reduction)
+
+
+def _binary_cross_entropy_with_logits(
+    loss: ls.BinaryCrossEntropyWithLogits, y: Array, t: Array
+) -> Array:
+    w = 1.0 if loss.positive_weights is None else jnp.array(loss.positive_weights)
+    return _reduced(w * t * softplus(-y) + (1 - t) * softplus(y), loss.reduction)
+
+
+def _hinge(loss: ls.Hinge | ls.SquaredHinge, y: Array, t: Array) -> Array:
+    mask = _classes(t, y, None)
+    y_t = jnp.sum(jnp.where(mask, y, 0), -1, keepdims=True)
+    terms = jnp.where(mask, 0, jax.nn.relu(loss.margin - y_t + y))
+    if isinstance(loss, ls.SquaredHinge):
+        terms = jnp.square(terms)
+    return _reduced(jnp.sum(terms, -1), loss.reduction)
+
+
+def _kl_divergence(loss: ls.KLDivergence, y: Array, t: Array) -> Array:
+    if loss.log_target:
+        return _reduced(jnp.exp(t) * (t - y), loss.reduction)
+    log_t = jnp.log(jnp.where(t == 0, 1, t))
+    return _reduced(t * (log_t - y), loss.reduction)
+
+
+def _norm(rows: Array, epsilon: float) -> Array:
+    """max(|row|, epsilon); sqrt never sees a square below epsilon's, where it may be 0."""
+    squares = jnp.sum(jnp.square(rows), -1)
+    above = squares > epsilon**2
+    return jnp.where(above, jnp.sqrt(jnp.where(above, squares, 1)), epsilon)
+
+
+def _cosine(loss: ls.Cosine, y: Array, t: Array) -> Array:
+    cosine = jnp.sum(y * t, -1) / (_norm(y, loss.epsilon) * _norm(t, loss.epsilon))
+    return _reduced(1 - cosine, loss.reduction)
+
+
+LOSS: Mapping[type[ls.Loss], Callable[[Any, Array, Array], Array]] = {
+    ls.WeightedSum: lambda loss, y, t: jnp.sum(t * y),
+    ls.SquaredError: lambda loss, y, t: _reduced(jnp.square(y - t), loss.reduction),
+    ls.AbsoluteError: lambda loss, y, t: _reduced(jnp.abs(y - t), loss.reduction),
+    ls.Huber: _huber,
+    ls.SmoothL1: _smooth_l1,
+    ls.LogCosh: lambda loss, y, t: _reduced(log_cosh(y - t), loss.reduction),
+    ls.CrossEntropy: _cross_entropy,
+    ls.NegativeLogLikelihood: _negative_log_likelihood,
+    ls.BinaryCrossEntropy: _binary_cross_entropy,
+    ls.BinaryCrossEntropyWithLogits: _binary_cross_entropy_with_logits,
+    ls.Hinge: _hinge,
+    ls.SquaredHinge: _hinge,
+    ls.KLDivergence: _kl_divergence,
+    ls.Cosine: _cosine,
+}
+"""Each loss's L = f(loss, y, t), a scalar."""
+
+PENALTY: Mapping[type[ls.Penalty], Callable[[Any, Array], Array]] = {
+    ls.L1: lambda penalty, w: penalty.strength * jnp.sum(jnp.abs(w)),
+    ls.L2: lambda penalty, w: penalty.strength * jnp.sum(jnp.square(w)) / 2,
+}
+"""Each penalty of one dense layer's weight."""

@@ -5,30 +5,143 @@ power of two; every operator multiplies, adds and selects.  Then each intermedia
 dyadic number m * 2^-q, and no operation rounds if every m fits the significand.  The
 magnitude and the spacing 2^-q are followed edge by edge, forward and backward, in the
 worst case over all values, including a finite-difference step of 1 in any one entry.
+
+The step is exact only where the loss has degree 2 at most in any one entry, so degrees are
+followed too: a product of two tensors that depend on a common third adds theirs up.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from . import losses as loss
 from . import operators as ops
-from .architecture import Architecture
+from .architecture import Architecture, edge_name, is_weight
+from .operators import Shape, size
 
 SIGNIFICAND = {"float64": 53, "float32": 24}
 """Bits of the significand."""
 
-EXACT_OPERATORS: tuple[type[ops.Operator], ...] = (
-    ops.Dense, ops.Identity, ops.ReLU, ops.LeakyReLU, ops.PReLU, ops.HardTanh, ops.ReLU6,
-    ops.SoftShrink, ops.HardShrink,
-)  # fmt: skip
-"""Operators that round nothing where their attributes are dyadic."""
+LEAF = 3.0
+"""The magnitude of a weight, an input or a bias: 2, and a step of 1."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """The worst case at one edge: every value is at most `magnitude`, a multiple of `spacing`.
+
+    `degree` in any one entry of a tensor, of the tensors in `depends`.
+    """
+
+    magnitude: float
+    spacing: float
+    degree: int = 1
+    depends: frozenset[str] = frozenset()
+
+
+Bar = tuple[float, float]
+"""(magnitude, spacing) of a cotangent."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """What a layer does to spans: y = `gain` times each input, `spacing` finer; x_bar alike."""
+
+    gain: float = 1.0
+    back: float = 1.0
+    finer: float = 1.0
 
 
 def is_dyadic(x: float, bits: int = 4) -> bool:
     """Whether x is a multiple of 2^-bits of at most 8."""
     return abs(x) <= 8 and (x * 2.0**bits).is_integer()
+
+
+def _power_of_two(n: int) -> bool:
+    return n & (n - 1) == 0
+
+
+# --- layers that scale, select, move or add entries of one tensor ------------------------
+
+
+def _averaged(n: int, overlap: int = 1) -> Linear | None:
+    return Linear(1.0, overlap, float(n)) if _power_of_two(n) else None
+
+
+def _mean(op: ops.Mean, x: Shape) -> Linear | None:
+    return _averaged(math.prod(x[axis] for axis in op.axes))
+
+
+def _sum(op: ops.Sum, x: Shape) -> Linear:
+    return Linear(math.prod(x[axis] for axis in op.axes))
+
+
+def _pooled(op: Any, x: Shape) -> Linear | None:
+    if not op.count_include_pad and any(op.padding):
+        return None
+    return _averaged(math.prod(op.kernel), math.prod(op.kernel))
+
+
+def _upsampled(op: ops.Upsample, x: Shape) -> Linear | None:
+    return Linear(1.0, math.prod(op.factor)) if op.form == "nearest" else None
+
+
+def _padded(op: ops.Pad, x: Shape) -> Linear | None:
+    return Linear(1.0, float(2 ** len(op.padding) * max(x))) if op.value == 0 else None
+
+
+def _dropped(op: ops.Dropout | ops.StochasticDepth, x: Shape) -> Linear | None:
+    scale = 1 / (1 - op.rate)
+    return Linear(scale, scale) if scale in (1.0, 2.0, 4.0) else None
+
+
+def _unchanged(op: Any, x: Shape) -> Linear:
+    return Linear()
+
+
+def _leaky(op: ops.LeakyReLU, x: Shape) -> Linear | None:
+    steepest = max(1.0, abs(op.slope))
+    return Linear(steepest, steepest, 16.0) if is_dyadic(op.slope) else None
+
+
+ONE_TENSOR: Mapping[type[ops.Operator], Callable[[Any, Shape], Linear | None]] = {
+    ops.Identity: _unchanged, ops.ReLU: _unchanged, ops.LeakyReLU: _leaky,
+    ops.PReLU: lambda op, x: Linear(2.0, 2.0, 16.0),
+    ops.Flatten: _unchanged, ops.Reshape: _unchanged, ops.Transpose: _unchanged,
+    ops.Slice: _unchanged, ops.Pad: _padded, ops.Sum: _sum, ops.Mean: _mean,
+    ops.Upsample: _upsampled, ops.AveragePool1d: _pooled, ops.AveragePool2d: _pooled,
+    ops.GlobalAveragePool: lambda op, x: _averaged(size(x[2:])),
+    ops.Dropout: _dropped, ops.StochasticDepth: _dropped,
+}  # fmt: skip
+
+CLIPPED: Mapping[type[ops.Operator], Callable[[Any], Sequence[float]]] = {
+    ops.HardTanh: lambda op: (op.low, op.high),
+    ops.ReLU6: lambda op: (6.0,),
+    ops.SoftShrink: lambda op: (op.threshold,),
+    ops.HardShrink: lambda op: (op.threshold,),
+    ops.Affine: lambda op: (op.shift, op.scale),
+}
+"""Layers whose output may also be, or contain, these constants."""
+
+WEIGHTED: tuple[type[ops.Operator], ...] = (
+    ops.Dense, ops.Conv1d, ops.Conv2d, ops.Conv3d, ops.ConvTranspose1d, ops.ConvTranspose2d,
+)  # fmt: skip
+"""Layers that are linear in their input, with one weight and perhaps a bias."""
+
+PRODUCTS: tuple[type[ops.Operator], ...] = (ops.Multiply, ops.MatMul)
+SUMS: tuple[type[ops.Operator], ...] = (ops.Add, ops.Subtract)
+LEAVES: tuple[type[ops.Operator], ...] = (ops.Variable, ops.Embedding)
+
+EXACT_OPERATORS: tuple[type[ops.Operator], ...] = tuple(
+    op
+    for op in ops.OPERATORS
+    if op in {*ONE_TENSOR, *CLIPPED, *WEIGHTED, *PRODUCTS, *SUMS, *LEAVES, ops.Concat}
+)
+"""Operators that round nothing where their attributes are dyadic."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -40,76 +153,144 @@ def is_exact(architecture: Architecture, dtype: str) -> bool:
 
 def significant_bits(architecture: Architecture) -> int | None:
     """The bits that the widest intermediate may need; None where some operator rounds."""
-    magnitude, spacing = 3.0, 1.0  # of inputs: 2, and a step of 1
-    values = [(magnitude, spacing)]
-    for i, layer in enumerate(architecture.layers):
-        step = _forward(layer, architecture.edges[i][-1], i, *values[-1])
-        if step is None:
+    a = architecture
+    spans: dict[str, Span] = {}
+    if a.input is not None:
+        spans["input"] = Span(LEAF, 1.0, 1, frozenset({"input"}))
+    for i in range(len(a.layers)):
+        span = _forward(a, i, [spans[name] for name in a.sources[i]])
+        if span is None:
             return None
-        values.append(step)
-    start = _loss(architecture, *values[-1])
-    if start is None:
+        name = edge_name(i + 1)
+        spans[name] = replace(span, depends=span.depends | {name})
+    widest = 0.0
+    bars: dict[str, list[Bar]] = {}
+    for site in a.losses:
+        names = a.loss_sources[site]
+        found = _loss(a.losses[site], a.edges[names[0]], spans[names[0]])
+        if found is None:
+            return None
+        bits, bar = found
+        widest = max(widest, bits)
+        bars.setdefault(names[0], []).append(bar)
+    for i in reversed(range(len(a.layers))):
+        y_bar = _total(bars[edge_name(i + 1)])
+        widest = max(widest, _bits(y_bar))
+        needed, x_bars = _backward(a, i, [spans[name] for name in a.sources[i]], y_bar)
+        widest = max(widest, needed)
+        for name, bar in zip(a.sources[i], x_bars, strict=True):
+            bars.setdefault(name, []).append(bar)
+    if "input" in bars:
+        widest = max(widest, _bits(_total(bars["input"])))
+    if any(not is_dyadic(penalty.strength) for penalty in a.penalties):
         return None
-    value_bits, (bar, bar_spacing) = start
-    widest = value_bits
-    for i in reversed(range(len(architecture.layers))):
-        x, x_spacing = values[i]
-        product = architecture.batch * bar * x / (bar_spacing * x_spacing)
-        widest = max(widest, math.log2(product))
-        layer = architecture.layers[i]
-        if isinstance(layer, ops.Dense):
-            bar = 3.0 * layer.units * bar
-        elif isinstance(layer, ops.LeakyReLU | ops.PReLU):
-            bar, bar_spacing = bar * max(1.0, _slope(layer)), bar_spacing / 16
-        widest = max(widest, math.log2(bar / bar_spacing))
-    for penalty in architecture.penalties:
-        if not is_dyadic(penalty.strength):
+    entries = sum(size(s) for n, s in a.parameters.items() if is_weight(n))
+    spare = 8 + math.log2(max(entries, 1)) if a.penalties else 1
+    return math.ceil(widest + spare)
+
+
+def _bits(bar: Bar) -> float:
+    return math.log2(max(bar[0] / bar[1], 1.0))
+
+
+def _total(bars: Sequence[Bar]) -> Bar:
+    return sum(magnitude for magnitude, _ in bars), min(spacing for _, spacing in bars)
+
+
+def _fans(a: Architecture, i: int) -> tuple[float, float, float]:
+    """Of a weighted layer: the terms of an output, of an x_bar, and of an entry of W_bar."""
+    layer, x, y = a.layers[i], a.inputs_of(i)[0], a.edges[edge_name(i + 1)]
+    weight = next(s for n, s in _own_shapes(a, i).items() if n == "weight")
+    if isinstance(layer, ops.Dense):
+        return weight[1], weight[0], size(x[:-1])
+    taps = size(weight[2:])
+    groups = getattr(layer, "groups", 1)
+    inwards, outwards = x[1] // groups * taps, y[1] // groups * taps
+    return inwards, outwards, x[0] * max(size(x[2:]), size(y[2:]))
+
+
+def _own_shapes(a: Architecture, i: int) -> dict[str, Shape]:
+    return {name: a.parameters[full] for name, full in a.own[i].items()}
+
+
+def _forward(a: Architecture, i: int, xs: list[Span]) -> Span | None:
+    """The span of a layer's output, or None where it rounds."""
+    layer = a.layers[i]
+    names = frozenset(a.own[i].values())
+    depends = frozenset(names.union(*(x.depends for x in xs)))
+    degree = max((x.degree for x in xs), default=1)
+    if type(layer) in LEAVES:
+        return Span(LEAF, 1.0, 1, depends)
+    x = xs[0]
+    finest = min(s.spacing for s in xs)
+    if type(layer) in WEIGHTED:
+        shared = any(names & s.depends for s in xs)
+        magnitude = LEAF * _fans(a, i)[0] * x.magnitude + LEAF
+        spacing = min(x.spacing, bias_offset(i))
+        return Span(magnitude, spacing, degree + 1 if shared else degree, depends)
+    if type(layer) in PRODUCTS:
+        terms = a.inputs_of(i)[0][-2 if getattr(layer, "transpose_a", False) else -1]
+        terms = terms if isinstance(layer, ops.MatMul) else 1
+        common = xs[0].depends & xs[1].depends
+        degree = xs[0].degree + xs[1].degree if common else degree
+        magnitude = terms * xs[0].magnitude * xs[1].magnitude
+        return Span(magnitude, xs[0].spacing * xs[1].spacing, degree, depends)
+    if type(layer) in SUMS:
+        return Span(sum(s.magnitude for s in xs), finest, degree, depends)
+    if isinstance(layer, ops.Concat):
+        return Span(max(s.magnitude for s in xs), finest, degree, depends)
+    if type(layer) in CLIPPED:
+        constants = CLIPPED[type(layer)](layer)
+        if not all(is_dyadic(c) for c in constants):
             return None
-        widest = max(widest, math.log2(bar * architecture.batch * 64 / bar_spacing))
-    return math.ceil(widest) + 1
+        return Span(8 * max(x.magnitude, 8.0) + 8, x.spacing / 16, degree, depends)
+    scale = ONE_TENSOR.get(type(layer), lambda op, shape: None)(layer, a.inputs_of(i)[0])
+    if scale is None:
+        return None
+    if isinstance(layer, ops.PReLU) and names & x.depends:
+        degree += 1
+    return Span(scale.gain * x.magnitude, x.spacing / scale.finer, degree, depends)
 
 
-def _slope(layer: ops.Operator) -> float:
-    return abs(layer.slope) if isinstance(layer, ops.LeakyReLU) else 2.0
+def _backward(a: Architecture, i: int, xs: list[Span], y_bar: Bar) -> tuple[float, list[Bar]]:
+    """(the bits that the layer's gradients need, the cotangents of its inputs)."""
+    layer = a.layers[i]
+    bar, spacing = y_bar
+    count = size(a.edges[edge_name(i + 1)])
+    if type(layer) in LEAVES:
+        return _bits((count * bar, spacing)), []
+    x = xs[0]
+    if type(layer) in WEIGHTED:
+        _, outwards, rows = _fans(a, i)
+        weight = (rows * bar * max(x.magnitude, 1.0), spacing * min(x.spacing, 1.0))
+        return _bits(weight), [(LEAF * outwards * bar, spacing)]
+    if type(layer) in PRODUCTS:
+        back = [(count * bar * o.magnitude, spacing * o.spacing) for o in reversed(xs)]
+        return max(_bits(b) for b in back), back
+    if type(layer) in SUMS:
+        return _bits((count * bar, spacing)), [(count * bar, spacing)] * len(xs)
+    if isinstance(layer, ops.Concat):
+        return 0.0, [y_bar] * len(xs)
+    if type(layer) in CLIPPED:
+        return 0.0, [(8 * bar, spacing / 16)]
+    scale = ONE_TENSOR[type(layer)](layer, a.inputs_of(i)[0]) or Linear()
+    back = [(scale.back * bar, spacing / scale.finer)]
+    if isinstance(layer, ops.PReLU):
+        return _bits((count * bar * x.magnitude, spacing * x.spacing)), back
+    return 0.0, back
 
 
-def _forward(
-    layer: ops.Operator, features: int, i: int, magnitude: float, spacing: float
-) -> tuple[float, float] | None:
-    """(magnitude, spacing) of the output, or None where the layer rounds."""
-    match layer:
-        case ops.Dense(_, bias):
-            magnitude = 3.0 * features * magnitude + (3.0 if bias else 0.0)
-            return magnitude, min(spacing, bias_offset(i)) if bias else spacing
-        case ops.LeakyReLU(slope) if is_dyadic(slope):
-            return magnitude * max(1.0, abs(slope)), spacing / 16
-        case ops.PReLU():
-            return 2 * magnitude, spacing / 16
-        case ops.HardTanh(low, high) if is_dyadic(low) and is_dyadic(high):
-            return max(magnitude, 8.0), min(spacing, 1 / 16)
-        case ops.SoftShrink(threshold) | ops.HardShrink(threshold) if is_dyadic(threshold):
-            return magnitude + threshold, min(spacing, 1 / 16)
-        case ops.Identity() | ops.ReLU():
-            return magnitude, spacing
-        case ops.ReLU6():
-            return max(magnitude, 6.0), spacing
-        case _:
-            return None
-
-
-def _loss(
-    architecture: Architecture, y: float, spacing: float
-) -> tuple[float, tuple[float, float]] | None:
-    """(bits of the loss, (magnitude, spacing) of its cotangent), or None where it rounds."""
-    entries = architecture.edges[-1][0] * architecture.edges[-1][1]
-    match architecture.loss:
-        case loss.WeightedSum():
-            return math.log2(2 * entries * y / spacing), (2.0, 1.0)
-        case loss.SquaredError("half_sum" | "sum"):
-            r = y + 2
-            return math.log2(2 * entries * (r / spacing) ** 2), (2 * r, spacing)
-        case loss.AbsoluteError("sum"):
-            return math.log2(entries * (y + 2) / spacing), (1.0, 1.0)
+def _loss(what: loss.Loss, shape: Shape, y: Span) -> tuple[float, Bar] | None:
+    """(bits of the loss, its cotangent), or None where it rounds or its degree is too high."""
+    entries = size(shape)
+    match what:
+        case loss.WeightedSum() if y.degree <= 2:
+            return math.log2(2 * entries * y.magnitude / y.spacing), (2.0, 1.0)
+        case loss.SquaredError("half_sum" | "sum") if y.degree <= 1:
+            r = y.magnitude + 2
+            return math.log2(2 * entries * (r / y.spacing) ** 2), (2 * r, y.spacing)
+        case loss.AbsoluteError("sum") if y.degree <= 2:
+            return math.log2(entries * (y.magnitude + 2) / y.spacing), (1.0, 1.0)
         case _:
             return None
 

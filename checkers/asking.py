@@ -8,7 +8,6 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ..architectures.architecture import edge_name
 from ..architectures.cases import Case, stream
 from ..architectures.exactness import is_exact
 from ..reference.arrays import Array
@@ -32,11 +31,9 @@ class Sources:
 
 def directions(case: Case, seed: int) -> dict[str, Array]:
     """One Gaussian direction for each tensor, of shape (1, *shape)."""
-    a = case.architecture
-    shapes = {**a.parameters, **dict(zip(edge_names(case), a.edges, strict=True))}
     return {
         name: stream(seed, f"direction/{name}").standard_normal((1, *shape))
-        for name, shape in shapes.items()
+        for name, shape in case.architecture.tensors.items()
     }
 
 
@@ -92,11 +89,6 @@ def _estimate(
 def _with_loss(estimate: Estimate) -> Estimate:
     """A framework has its own forward, so its loss is compared as well."""
     return replace(estimate, entries={**estimate.entries, "loss": np.asarray(estimate.loss)})
-
-
-def edge_names(case: Case) -> list[str]:
-    """The names of the edges, in forward order."""
-    return [edge_name(i) for i in range(len(case.architecture.edges))]
 
 
 def bit_for_bit(case: Case) -> bool:

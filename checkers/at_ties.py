@@ -17,7 +17,7 @@ from . import ties
 from .asking import CheckerName, Sources
 from .comparison import CONCLUSIVE, Comparison, Status
 from .hulls import TITLES, Hulls
-from .outcome import NEEDED, CheckerVerdict, OperatorVerdict, Verdict, failed
+from .outcome import NEEDED, CheckerVerdict, OperatorVerdict, Verdict, failed, operator_at
 
 
 def judge_at_ties(
@@ -73,7 +73,7 @@ def judge_at_ties(
             verdict,
             reason=f"outside the hull of the gradients on both sides of {at}; "
             f"distance {distance:.3g}, allowed {hulls.tolerance:.3g}",
-            operator=_operator(case, tied[0]),
+            operator=operator_at(case.architecture, tied[0].site),
             tensor=names[0],
         )
     if odd:
@@ -106,12 +106,3 @@ PLACES = {
 def _at_ties(tied: tuple[ties.Tie, ...]) -> str:
     sites = ", ".join(sorted({t.site for t in tied}))
     return f"{len(tied)} tie{'s' if len(tied) > 1 else ''} in {sites}"
-
-
-def _operator(case: Case, tie: ties.Tie) -> str:
-    a = case.architecture
-    if tie.site == "loss":
-        return a.loss.name
-    if tie.site.startswith("penalties"):
-        return a.operators[len(a.layers) + 1 + int(tie.site.split(".")[1])]
-    return a.layers[int(tie.site.split(".")[1])].name

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..architectures.cases import Case, stream
 from ..reference.arrays import Array
-from ..reference.network import Branches, tensor_names
+from ..reference.network import Branches
 from .estimate import Estimate
 from .probe import Probe
 from .rounding import UNIT, Noise, replicate, rms
@@ -58,7 +58,7 @@ def own_rounding(probe: Probe, name: str, directions: Array, replicas: int, seed
         noise = Noise(stream(seed, f"complex step/{name}"), "float64", replicas)
         exact = along(probe, name, v[None])[0]
         loss = probe.perturbed(name, 1j * STEP * v, partial(replicate, noise=noise)).loss
-        slopes = np.asarray(loss).view(np.ndarray).imag / STEP
+        slopes = np.asarray(loss).imag / STEP
         scale = UNIT["float64"] / noise.unit
         errors.append(scale * rms(np.broadcast_to(slopes, (replicas,)) - exact))
     return np.array(errors)
@@ -88,7 +88,7 @@ def estimate(
     `branches` holds the pieces to stay on, where not those of the case itself.
     """
     probe = Probe(case, branches)
-    names = tensor_names(case.architecture)
+    names = case.architecture.tensors
     if exhaustive:
         entries = {name: every_entry(probe, name) for name in names}
         return Estimate("complex_step", probe.loss, entries=entries)

@@ -31,7 +31,6 @@ import numpy as np
 
 from ..architectures.cases import Case, stream
 from ..reference.arrays import Array
-from ..reference.network import tensor_names
 from .estimate import Estimate
 from .probe import Probe
 
@@ -161,7 +160,7 @@ def estimate(
 ) -> Estimate:
     """Differentiate the reference's forward along `directions`, or in every entry."""
     probe = Probe(case)
-    names = tensor_names(case.architecture)
+    names = case.architecture.tensors
     if exhaustive:
         found = {name: every_entry(probe, name) for name in names}
         return Estimate(
@@ -194,5 +193,5 @@ def exact(case: Case) -> Estimate:
         ]
         return np.concatenate(parts).reshape(probe.tensor(name).shape)
 
-    entries = {name: gradient(name) for name in tensor_names(case.architecture)}
+    entries = {name: gradient(name) for name in case.architecture.tensors}
     return Estimate("finite_differences", probe.loss, entries=entries)

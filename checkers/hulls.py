@@ -29,7 +29,7 @@ class Hulls:
     ) -> None:
         self.case, self.tied, self.names, self.measured = case, tied, names, measured
         self._nearby = self._gradients(ties.realised(case, tied, case.seed))
-        sides = [np.zeros(len(tied), bool), np.ones(len(tied), bool)]
+        sides = [ties.first(tied), ties.last(tied)]
         self.left, self.right = self._gradients(sides)
         self._all: Array | None = None
         vertices = np.concatenate([self._nearby, [self.left, self.right]])
@@ -37,9 +37,9 @@ class Hulls:
         self.tolerance = self._tolerance(len(vertices))
         self.confirmed = self._confirm()
 
-    def _gradients(self, masks: list[Array]) -> Array:
+    def _gradients(self, choices: list[ties.Pieces]) -> Array:
         full = ties.gradient_names(self.case)
-        rows = ties.piece_gradients(self.case, self.tied, masks)
+        rows = ties.piece_gradients(self.case, self.tied, choices)
         sizes = [self._size(n) for n in full]
         keep = np.concatenate(
             [np.full(s, n in self.names) for n, s in zip(full, sizes, strict=True)]
@@ -48,16 +48,15 @@ class Hulls:
 
     def _size(self, name: str) -> int:
         a = self.case.architecture
-        return int(np.prod(a.input if name == "input" else a.parameters[name]))
+        return int(np.prod({**a.parameters, **a.edges}[name]))
 
     def _tolerance(self, vertices: int) -> float:
         """Rounding on either side of every tie, and the backward error of least squares."""
         pieces = Probe(self.case).trace.branches
         spreads = []
-        for right in (False, True):
-            mask = np.full(len(self.tied), right)
+        for side in (ties.first(self.tied), ties.last(self.tied)):
             measured = rounding.measure(
-                self.case, seed=self.case.seed, branches=ties.choose(pieces, self.tied, mask)
+                self.case, seed=self.case.seed, branches=ties.choose(pieces, self.tied, side)
             )
             spreads.append(np.sqrt(sum(measured.norm(n) ** 2 for n in self.names)))
         squares = 8 * vertices * rounding.UNIT["float64"] * self.scale
@@ -66,7 +65,7 @@ class Hulls:
     def _confirm(self) -> bool:
         """Whether finite differences on the left pieces confirm complex step there."""
         pieces = Probe(self.case).trace.branches
-        left = ties.choose(pieces, self.tied, np.zeros(len(self.tied), bool))
+        left = ties.choose(pieces, self.tied, ties.first(self.tied))
         probe = Probe(self.case, left)
         for name, v in directions(self.case, self.case.seed).items():
             value, bound = finite_differences.along(probe, name, v)
@@ -84,14 +83,14 @@ class Hulls:
         if distance <= self.tolerance:
             return "nearby", distance
         if self._all is None:
-            self._all = self._gradients(ties.all_masks(self.tied))
+            self._all = self._gradients(ties.all_choices(self.tied))
         distance = ties.distance_to_hull(self._all, g)
         return ("combination" if distance <= self.tolerance else "outside"), distance
 
     def convention(self, g: Array, frameworks: Mapping[str, Array]) -> str:
         """In words, which choice g is."""
         sides = {"the left derivative": self.left, "the right derivative": self.right}
-        if len(self.tied) == 1:
+        if len(self.tied) == 1 and len(self.tied[0].options) == 2:
             sides["the mean of both derivatives"] = (self.left + self.right) / 2
         words = [w for w, v in sides.items() if np.linalg.norm(v - g) <= self.tolerance]
         words += [

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from ..architectures.architecture import Architecture
+from ..architectures.architecture import Architecture, is_weight
 from .comparison import Comparison, Status
 
 NEEDED = 2
@@ -156,15 +156,36 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+FAN_OUT = "fan_out"
+"""Who adds up the cotangents of a tensor that is used several times."""
+
+
 def producer(architecture: Architecture, tensor: str) -> str:
-    """The operator whose backward pass produces a tensor's gradient."""
-    layers = architecture.layers
+    """The operator whose backward pass produces a tensor's gradient.
+
+    That of a tensor with several uses is their sum, made by `fan_out`.
+    """
+    a = architecture
     if tensor == "loss":
-        return architecture.loss.name
-    i = 0 if tensor == "input" else int(tensor.split(".")[1])
-    if tensor.endswith(".output"):
-        i += 1
-    return layers[i].name if i < len(layers) else architecture.loss.name
+        return a.loss.name
+    slot = a.named_slots.get(tensor)
+    if slot is None:
+        slots = a.slots_of(tensor)
+        if len(slots) > 1:
+            return FAN_OUT
+        slot = slots[0]
+    return operator_at(a, slot.site)
+
+
+def operator_at(architecture: Architecture, site: str) -> str:
+    """The name of the operator at a site `layers.I`, `loss`, `auxiliary.J` or `penalties.J`."""
+    kind, _, number = site.partition(".")
+    if kind == "layers":
+        return architecture.layers[int(number)].name
+    if kind == "penalties":
+        penalty = architecture.penalties[int(number.split(".")[0])]
+        return str(type(penalty).__struct_config__.tag)
+    return architecture.losses[site].name
 
 
 def by_checker(comparisons: Sequence[Comparison]) -> tuple[CheckerVerdict, ...]:
@@ -187,9 +208,10 @@ def by_operator(
     another place where an operator of the same name stands, is undecided.
     """
     groups = _grouped(comparisons, lambda c: producer(architecture, c.tensor))
-    weights = [c for c in comparisons if c.tensor.endswith(".weight")]
+    weights = [c for c in comparisons if c.tensor in architecture.parameters and is_weight(c.tensor)]
     if weights:  # a penalty's gradient shows in the weights' alone
-        groups |= dict.fromkeys(architecture.operators[len(architecture.layers) + 1 :], weights)
+        kinds = (f"penalties.{j}" for j in range(len(architecture.penalties)))
+        groups |= dict.fromkeys((operator_at(architecture, site) for site in kinds), weights)
     wrong = (producer(architecture, c.tensor) for c in comparisons if c.status == "FAIL")
     culprit = next(wrong, None)
     rows: list[OperatorVerdict] = []

@@ -1,33 +1,28 @@
 """The loss as a function of one tensor: what every numerical checker evaluates.
 
 `Probe` keeps one forward pass of the reference, with its value at every edge and its
-branch signature.  `losses` adds offsets to one tensor, many at once along a leading axis,
-and runs only the layers that lie above it, on the pieces of the base point: the function
-that is differentiated is analytic, and no stencil crosses a kink.  Only the reference's
-forward is used, never its backward.
+branch signature.  `losses` adds offsets to one tensor (an edge, a parameter, or one use of
+either), many at once along a leading axis, and runs only the layers that depend on it, on
+the pieces of the base point: the function that is differentiated is analytic, and no stencil
+crosses a kink.  Only the reference's forward is used, never its backward.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from ..architectures.architecture import edge_name
 from ..architectures.cases import Case, stream
-from ..architectures.operators import (
-    GLU,
-    Dense,
-    LogSoftmax,
-    Operator,
-    PReLU,
-    Softmax,
-    SwiGLU,
-)
+from ..architectures.losses import flat_shape
 from ..reference import network
 from ..reference.arrays import Array
-from ..reference.losses import penalties
+from ..reference.network import Change
 from ..reference.pages import LAYERS, LOSSES
+from .columns import Columns
 from .rounding import REPLICAS, UNIT, Noise, promote, replicate, rms
 
 MEMORY = 16 * 2**20
@@ -45,47 +40,49 @@ class Probe:
         self.case = promote(case)
         self.architecture = case.architecture
         with np.errstate(all="ignore"):
-            self.trace = network.forward(
-                self.architecture,
-                self.case.parameters,
-                self.case.input,
-                self.case.target,
-                branches=branches,
-            )
-        self._edges = {edge_name(i): i for i in range(len(self.architecture.layers) + 1)}
-        self._noise: dict[int, float] = {}
-        self._flattened: dict[int, tuple[Array, Array]] = {}
+            self.trace = network.forward(self.case, branches=branches)
+        self._noise: dict[str, float] = {}
+        self._flattened: dict[str, tuple[Array, Array]] = {}
+        self._columns = Columns(self.case, self.trace)
 
     @property
     def loss(self) -> float:
         return float(self.trace.loss)
 
     def tensor(self, name: str) -> Array:
-        """The value of a parameter or of an edge."""
-        return (
-            self.trace.edges[self._edges[name]]
-            if name in self._edges
-            else self.case.parameters[name]
+        """The value of an edge, of a parameter, or of what enters at a use."""
+        slot = self.architecture.named_slots.get(name)
+        source = name if slot is None else slot.source
+        return self.trace.edges[source] if source in self.trace.edges else (
+            self.case.parameters[source]
         )
 
-    def _start(self, name: str) -> int:
-        """The edge above which everything depends on a tensor."""
-        return self._edges[name] if name in self._edges else int(name.split(".")[1])
-
     def perturbed(
-        self, name: str, offsets: Array, wrap: Callable[[Array], Array] = lambda x: x
+        self, name: str, offsets: Array, wrap: Callable[[Array], Array] | None = None
     ) -> network.Trace:
         """The passes with `offsets` (d, *shape), real or complex, added to one tensor.
 
-        `wrap` is applied to every value that enters: how rounding noise gets in.
+        `wrap` is applied to every value that enters: how rounding noise gets in.  It makes the
+        replicas itself, so `offsets` then has the tensor's own shape.
         """
-        parameters, start = dict(self.case.parameters), self._start(name)
-        if name not in self._edges:
-            parameters[name] = parameters[name] + offsets
-            x = self.trace.edges[start]
-        else:
-            x = self.trace.edges[start] + offsets
-        return self._run(wrap(x), start, {n: wrap(p) for n, p in parameters.items()})
+        value, case, base = self.tensor(name) + offsets, self.case, self.trace
+        if wrap is not None:
+            value = wrap(value)
+            case = replace(case, parameters={n: wrap(p) for n, p in case.parameters.items()})
+            base = replace(base, edges={n: wrap(x) for n, x in base.edges.items()})
+        return self._run(case, self._change(name, value, base))
+
+    def _change(self, name: str, value: Array, base: network.Trace) -> Change:
+        moved = {name: value}
+        if name in self.architecture.named_slots:
+            return Change(base, slots=moved)
+        if name in base.edges:
+            return Change(base, edges=moved)
+        return Change(base, parameters=moved)
+
+    def _run(self, case: Case, change: Change) -> network.Trace:
+        with np.errstate(all="ignore"):
+            return network.forward(case, branches=self.trace.branches, change=change)
 
     def losses(self, name: str, offsets: Array) -> Array:
         """The loss for each of `offsets`; shape (d,)."""
@@ -100,64 +97,42 @@ class Probe:
         """
         start = self._start(name)
         if start not in self._noise:
-            noise = Noise(stream(0, f"noise above edge {start}"), "float64", REPLICAS)
-            edge = edge_name(start)
-            still = np.zeros_like(self.tensor(edge))
-            loss = self.perturbed(edge, still, lambda x: replicate(x, noise) * 1.0).loss
-            errors = np.asarray(loss).view(np.ndarray) - self.trace.loss
+            noise = Noise(stream(0, f"noise above {start}"), "float64", REPLICAS)
+            still = np.zeros_like(self.tensor(start))
+            loss = self.perturbed(start, still, lambda x: _rounded(x, noise)).loss
+            errors = np.asarray(loss) - self.trace.loss
             spread = rms(np.broadcast_to(errors, (REPLICAS,)))
             self._noise[start] = UNIT["float64"] / noise.unit * float(spread)
         return self._noise[start]
 
+    def _start(self, name: str) -> str:
+        """An edge above which everything depends on a tensor, for what is measured once an edge."""
+        a = self.architecture
+        slots = (a.named_slots[name],) if name in a.named_slots else a.slots_of(name)
+        if name in a.parameters and len(slots) == 1 and slots[0].site.startswith("layers."):
+            sources = a.sources[int(slots[0].site.split(".")[1])]
+            if len(sources) == 1 and len(a.slots_of(sources[0])) == 1:
+                return sources[0]
+        return name
+
     def entry_losses(self, name: str, entries: Array, step: Array | float) -> Array:
         """The loss with `step` added to one entry of a tensor, for each of the flat `entries`.
 
-        `step` is one number, or one for each.  A change of one entry of a dense layer's W
-        or b moves one column of its output, by the step times a column of its input: that
-        rank-1 update replaces the layer.
+        `step` is one number, or one for each.  In a chain of dense layers a rank-1 update
+        replaces the layer (`columns.py`).
         """
+        steps = np.broadcast_to(step, entries.shape)
+        if self._columns.fits(name):
+            return self._columns.losses(name, entries, steps)
         shape = self.tensor(name).shape
-        layer = None if name in self._edges else int(name.split(".")[1])
-        rows, steps = np.arange(len(entries)), np.broadcast_to(step, entries.shape)
-        if layer is None or not isinstance(self.architecture.layers[layer], Dense):
-            offsets = np.zeros((len(entries), *shape))
-            offsets.reshape(len(entries), -1)[rows, entries] = steps
-            return self.losses(name, offsets)
-        if name.endswith("bias"):
-            return self._column_losses(layer + 1, entries, steps[:, None])
-        units, columns = np.divmod(entries, shape[-1])
-        moves = steps[:, None] * self.trace.edges[layer].T[columns]
-        loss = self._column_losses(layer + 1, units, moves)
-        return loss + self._penalty_changes(name, entries, steps)
-
-    def _column_losses(self, edge: int, columns: Array, moves: Array) -> Array:
-        """The loss with `moves` (R, batch or 1) added to one column each of an edge's value.
-
-        An activation that works entry by entry moves the same column of its output, and the
-        dense layer above it adds the column's change times a row of its weights: another
-        rank-1 update, so that the widest part of the network is never run again.
-        """
-        layers, edges = self.architecture.layers, self.trace.edges
-        base = edges[edge]
-        if edge + 1 < len(layers) and _entrywise(layers[edge]) and _is_dense(layers[edge + 1]):
-            x = (base.T[columns] + moves)[..., None]
-            piece = self.trace.branches.get(f"layers.{edge}")
-            piece = None if piece is None else piece.T[columns][..., None]
-            p = network.layer_parameters(self.case.parameters, edge)
-            with np.errstate(all="ignore"):
-                y, _ = LAYERS[type(layers[edge])].forward(layers[edge], p, x, piece)
-                change = y - edges[edge + 1].T[columns][..., None]
-                weights = self.case.parameters[f"layers.{edge + 1}.weight"].T[columns]
-                z = edges[edge + 2] + change * weights[:, None, :]
-            return self._run(z, edge + 2, self.case.parameters).loss
-        x = np.repeat(base[None], len(columns), axis=0)
-        x[np.arange(len(columns)), :, columns] += moves
-        return self._run(x, edge, self.case.parameters).loss
+        offsets = np.zeros((len(entries), *shape))
+        offsets.reshape(len(entries), -1)[np.arange(len(entries)), entries] = steps
+        return self.losses(name, offsets)
 
     def chunks(self, name: str, copies: int) -> Iterator[Array]:
         """The flat entries of a tensor in chunks whose copies stay within MEMORY."""
         size = self.tensor(name).size
-        widest = max(e.size for e in (*self.trace.edges, self.tensor(name)))
+        widest = max(e.size for e in (*self.trace.edges.values(), self.tensor(name)))
         chunk = max(1, MEMORY // (8 * copies * widest))
         for begin in range(0, size, chunk):
             yield np.arange(begin, min(begin + chunk, size))
@@ -165,7 +140,7 @@ class Probe:
     def reach(self, name: str, offsets: Array, *, strict: bool = False) -> tuple[Array, Array]:
         """How far along each of `offsets` the loss stays on one scale, and its grain; (d,) each.
 
-        The reach is the least t at which t * offset moves some edge by the radius of the
+        The reach is the least t at which t * offset moves some edge by the radius of a
         function that takes it: its distance from a singularity or, for a polynomial, its
         own size.  It is read off a small step, and corrected where a quarter of it moves an
         edge much further than in proportion, as x^2 at 0 does: with t^2 for t, the geometric
@@ -190,79 +165,89 @@ class Probe:
         return reach, grain
 
     def _steps(self, name: str, offsets: Array, t: Array) -> tuple[Array, Array]:
-        """For each edge's entry the step to its radius, and its grain, at its rate over t (d,)."""
+        """For each watched entry the step to its radius, and its grain, at its rate over t (d,).
+
+        Watched are the edges that move, and what moves inside layers.
+        """
         d = len(offsets)
         trace = self.perturbed(name, t.reshape(d, *(1,) * (offsets.ndim - 1)) * offsets)
-        base, radius = self._flat(trace.start)
-        shapes = ((d, *x.shape) for x in self.trace.edges[trace.start :])
-        moved = np.concatenate(
-            [
-                np.broadcast_to(x, s).reshape(d, -1)
-                for x, s in zip(trace.edges, shapes, strict=True)
-            ],
-            axis=1,
-        )
+        watched = [n for n, x in trace.edges.items() if x is not self.trace.edges[n]]
+        inner = [s for s, kept in trace.saved.items() if kept is not self.trace.saved[s]]
+        base, radius = self._flat(tuple(watched), tuple(inner))
+        moved = [_rows(trace.edges[n], self.trace.edges[n], d) for n in watched]
+        for site in inner:
+            pairs = zip(self._inner(site, trace), self._inner(site, self.trace), strict=True)
+            moved += [_rows(value, still, d) for (value, _), (still, _) in pairs]
+        if not moved:
+            return np.full((d, 1), np.inf), np.zeros((d, 1))
         with np.errstate(all="ignore"):
-            rate = np.abs((moved - base) / t[:, None])
+            rate = np.abs((np.concatenate(moved, axis=1) - base) / t[:, None])
             steps = np.where(rate > 0, radius / rate, np.inf)
             grains = np.where(rate > 0, UNIT["float64"] * np.abs(base) / rate, 0.0)
         return steps, grains
 
-    def _flat(self, start: int) -> tuple[Array, Array]:
-        """All values at the edges from `start` on, and the radius of each, as vectors."""
-        if start not in self._flattened:
+    def _inner(self, site: str, trace: network.Trace) -> tuple[tuple[Array, Any], ...]:
+        kind, _, number = site.partition(".")
+        if kind != "layers":
+            return ()
+        layer = self.architecture.layers[int(number)]
+        find = LAYERS[type(layer)].inner
+        return tuple(find(layer, trace.saved[site])) if find else ()
+
+    def _flat(self, edges: tuple[str, ...], inner: tuple[str, ...]) -> tuple[Array, Array]:
+        """All base values at these edges and inside these layers, and the radius of each."""
+        key = "/".join((*edges, "", *inner))
+        if key not in self._flattened:
+            pairs = [(self.trace.edges[n], self._radius[n]) for n in edges]
+            pairs += [pair for site in inner for pair in self._inner(site, self.trace)]
             values, radii = [], []
-            for i, x in enumerate(self.trace.edges[start:], start):
+            for x, radius in pairs:
                 size = np.max(np.abs(x), initial=0.0) or np.inf
-                radius = np.broadcast_to(self._radius(i), x.shape)
+                radius = np.broadcast_to(radius, x.shape)
                 values.append(x.ravel())
                 radii.append(np.where(np.isinf(radius), size, radius).ravel())
-            self._flattened[start] = np.concatenate(values), np.concatenate(radii)
-        return self._flattened[start]
+            self._flattened[key] = np.concatenate(values), np.concatenate(radii)
+        return self._flattened[key]
 
-    def _radius(self, i: int) -> Array | float:
-        """The radius, entry by entry, of the function that takes edge i."""
-        x = self.trace.edges[i]
-        if i < len(self.architecture.layers):
-            layer = self.architecture.layers[i]
+    @cached_property
+    def _radius(self) -> dict[str, Array | float]:
+        """The radius, entry by entry, of the functions that take each edge: the least."""
+        a, trace = self.architecture, self.trace
+        found: dict[str, Array | float] = dict.fromkeys(a.edges, np.inf)
+
+        def meet(names: tuple[str, ...], radii: Any) -> None:
+            each = radii if isinstance(radii, tuple) else (radii,) * len(names)
+            for name, radius in zip(names, each, strict=True):
+                found[name] = np.minimum(found[name], radius)
+
+        for i, layer in enumerate(a.layers):
+            names = a.sources[i]
+            values = tuple(trace.edges[n] for n in names)
             find = LAYERS[type(layer)].radius
-            return find(layer, x) if find else 1.0
-        loss = self.architecture.loss
-        find = LOSSES[type(loss)].radius
-        return find(loss, x, self.case.target) if find else 1.0
-
-    def _run(self, x: Array, start: int, parameters: Mapping[str, Array]) -> network.Trace:
-        with np.errstate(all="ignore"):
-            return network.forward(
-                self.architecture,
-                parameters,
-                x,
-                self.case.target,
-                branches=self.trace.branches,
-                start=start,
-            )
-
-    def _penalty_changes(self, name: str, entries: Array, steps: Array) -> Array:
-        """What a step on one weight adds to the penalties, which see that weight alone."""
-        change = np.zeros(len(entries))
-        for site, penalty, weight in network.penalty_sites(self.architecture):
-            if weight == name:
-                w = self.case.parameters[name].reshape(-1)[entries][:, None, None]
-                piece = self.trace.branches.get(site)
-                piece = None if piece is None else piece.reshape(-1)[entries][:, None, None]
-                change += penalties.forward(penalty, w + steps[:, None, None], piece)
-                change -= penalties.forward(penalty, w, piece)
-        return change
+            if names:
+                meet(names, find(layer, values[0] if len(values) == 1 else values) if find else 1.0)
+        for site, loss in a.losses.items():
+            names = a.loss_sources[site]
+            shape = a.edges[names[0]]
+            flat = flat_shape(loss, shape)
+            values = tuple(trace.edges[n].reshape(flat) for n in names)
+            find = LOSSES[type(loss)].radius
+            if find is None:
+                meet(names, 1.0)
+                continue
+            y = values[0] if len(values) == 1 else values
+            radii = find(loss, y, network.flat_target(self.case, site))
+            each = radii if isinstance(radii, tuple) else (radii,) * len(names)
+            meet(names, tuple(np.broadcast_to(r, flat).reshape(shape) for r in each))
+        return found
 
 
-def _is_dense(layer: Operator) -> bool:
-    return isinstance(layer, Dense)
+def _rounded(x: Array, noise: Noise) -> Array:
+    """Replicas of x, each rounded once."""
+    replicas: Array = replicate(x, noise) * 1.0
+    return replicas
 
 
-def _entrywise(layer: Operator) -> bool:
-    """Whether an entry of the output depends on the same entry of the input alone.
-
-    PReLU with a slope for each feature does too, but needs the feature's number.
-    """
-    mixes = (Dense, Softmax, LogSoftmax, GLU, SwiGLU)
-    return not isinstance(layer, mixes) and not (isinstance(layer, PReLU) and not layer.shared)
+def _rows(moved: Array, still: Array, d: int) -> Array:
+    """Perturbed values as d rows of entries."""
+    return np.broadcast_to(moved, (d, *still.shape)).reshape(d, -1)

@@ -20,8 +20,9 @@ by 2^-13, its error being linear in u.
 
 The reference's pages avoid cancellation where they can.  A framework, or anybody's textbook
 formula, need not: 1 - tanh(x)^2 is right to u, not to u (1 - tanh(x)^2).  The *normwise*
-model allows for it: on top of the above, each activation may err by u of what it is given
-(u |x| forward, u |y_bar| backward), and each loss's cotangent by u of its reduction.
+model allows for it: on top of the above, each layer in which something may cancel errs by u
+of what it is given (u |x| forward, u |y_bar| backward), and each loss's cotangent by u of its
+reduction.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from ..architectures import operators as ops
+from ..architectures.architecture import Architecture
 from ..architectures.cases import Case, DType, stream
+from ..architectures.losses import flat_shape
 from ..reference import network
 from ..reference.arrays import Array, Arrays
 
@@ -146,23 +150,24 @@ class Noisy(np.ndarray[Any, np.dtype[Any]]):
         result = np.asarray(getattr(ufunc, method)(*plain, **kwargs))
         if ufunc not in _EXACT:
             result = noise.perturb(result, _deviation(ufunc, method, plain, result, kwargs, noise))
-        return _noisy(result, noise) if result.dtype != bool else result
+        return as_noisy(result, noise) if result.dtype != bool else result
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if func not in _REARRANGING:
             raise TypeError(f"no rounding model for {func.__name__}")
         result = super().__array_function__(func, types, args, kwargs)
         if isinstance(result, np.ndarray) and not isinstance(result, Noisy):
-            return _noisy(result, self.noise)
+            return as_noisy(result, self.noise)
         return result
 
 
 def replicate(array: Array, noise: Noise) -> Noisy:
     """K replicas of an array, whose operations add `noise`."""
-    return _noisy(np.broadcast_to(array, (noise.replicas, *array.shape)), noise)
+    return as_noisy(np.broadcast_to(array, (noise.replicas, *array.shape)), noise)
 
 
-def _noisy(array: Array, noise: Noise) -> Noisy:
+def as_noisy(array: Array, noise: Noise) -> Noisy:
+    """Replicas that differ already, whose operations from now on add `noise`."""
     view = array.view(Noisy)
     view.noise = noise
     return view
@@ -246,7 +251,7 @@ class Rounding:
 
     dtype: DType
     deviations: Arrays
-    edges: tuple[Array, ...]
+    edges: Arrays
     largest: float
 
     @property
@@ -301,15 +306,67 @@ def promote(case: Case) -> Case:
     """The same case in float64; exact, since float32 values are float64 values."""
     if case.dtype == "float64":
         return case
-    wide = {name: value.astype(np.float64) for name, value in case.parameters.items()}
-    target = case.target if case.target.dtype == np.int64 else case.target.astype(np.float64)
+
+    def wide(values: Mapping[str, Array]) -> Arrays:
+        return {n: v.astype(np.float64) if v.dtype.kind == "f" else v for n, v in values.items()}
+
     return replace(
         case,
-        parameters=wide,
-        input=case.input.astype(np.float64),
-        target=target,
+        parameters=wide(case.parameters),
+        input=None if case.input is None else case.input.astype(np.float64),
+        targets=wide(case.targets),
+        data=wide(case.data),
         dtype="float64",
     )
+
+
+def noisy(case: Case, noise: Noise) -> Case:
+    """The case in so many replicas, whose every operation adds noise; data stay as they are."""
+    return replace(
+        case,
+        parameters={n: replicate(v, noise) for n, v in case.parameters.items()},
+        input=None if case.input is None else replicate(case.input, noise),
+        targets={
+            site: replicate(t, noise) if t.dtype.kind == "f" else t
+            for site, t in case.targets.items()
+        },
+    )
+
+
+ROUNDING_ONLY: frozenset[type[ops.Operator]] = frozenset(
+    {
+        *ops.SHAPES, *ops.CONVOLUTIONS, *ops.POOLING, *ops.REGULARISATION, ops.Dense, ops.Bilinear,
+        ops.Embedding, ops.Variable, ops.MatMul, ops.Add, ops.Subtract, ops.Multiply, ops.Maximum,
+        ops.Minimum,
+    }
+)  # fmt: skip
+"""Operators whose every formula is right to rounding: nothing in them can cancel."""
+
+
+def _normwise(a: Architecture, noise: Noise) -> network.Disturb:
+    """The normwise error of an operator: of a layer, or of a loss's cotangent."""
+
+    def disturb(given: Any, result: Array, site: str) -> Array:
+        kind, _, number = site.partition(".")
+        if kind != "layers":
+            loss = a.losses[site]
+            rows = flat_shape(loss, a.edges[a.loss_sources[site][0]])[0]
+            mean = getattr(loss, "reduction", "sum") in ("mean", "batch_mean")
+            size: Any = 1.0 / rows if mean else 1.0
+        else:
+            layer = a.layers[int(number)]
+            if type(layer) in ROUNDING_ONLY:
+                return result
+            values = [np.asarray(x) for x in (given if isinstance(given, tuple) else (given,))]
+            if type(layer) in ops.ACTIVATIONS and values[0].ndim == result.ndim:
+                size = np.max(np.abs(values[0]), axis=-1, keepdims=True)
+            else:
+                size = max(float(np.max(np.abs(x), initial=0.0)) for x in values)
+        shape = (noise.replicas, *result.shape[1:])
+        disturbed: Array = result + noise.unit * size * noise.rng.standard_normal(shape)
+        return disturbed
+
+    return disturb
 
 
 def measure(
@@ -326,43 +383,23 @@ def measure(
     at `branches`, by default those of the unperturbed pass.
     """
     wide = promote(case)
-    a, target = wide.architecture, wide.target
-    with np.errstate(all="ignore"):
-        exact = network.forward(a, wide.parameters, wide.input, target, branches=branches)
-        gradients = network.backward(a, wide.parameters, exact)
-
     noise = Noise(stream(seed, f"rounding/{case.seed}"), case.dtype, replicas)
-    parameters = {name: replicate(value, noise) for name, value in wide.parameters.items()}
-    noisy_target = target if target.dtype == np.int64 else replicate(target, noise)
-
-    def disturb(given: Array, result: Array, site: int) -> Array:
-        """The normwise error of an operator: of an activation, or of the loss's cotangent."""
-        if not normwise or (site < len(a.layers) and a.layers[site].name == "dense"):
-            return result
-        given = np.asarray(given).view(np.ndarray)
-        if site < len(a.layers):
-            size = np.max(np.abs(given), axis=-1, keepdims=True)
-        else:
-            mean = getattr(a.loss, "reduction", "sum") in ("mean", "batch_mean")
-            size = np.full((1, 1), 1.0 / a.batch if mean else 1.0)
-        draw = noise.rng.standard_normal((replicas, *result.shape[-2:]))
-        disturbed: Array = result + noise.unit * size * draw
-        return disturbed
-
+    disturb = _normwise(case.architecture, noise) if normwise else None
     with np.errstate(all="ignore"):
-        x, one = replicate(wide.input, noise), replicate(np.ones((1, 1)), noise)
-        trace = network.forward(
-            a, parameters, x, noisy_target, branches=exact.branches, disturb=disturb
-        )
-        noisy_gradients = network.backward(a, parameters, trace, value_bar=one, disturb=disturb)
+        exact = network.forward(wide, branches=branches)
+        gradients = network.backward(wide, exact)
+        perturbed = noisy(wide, noise)
+        trace = network.forward(perturbed, branches=exact.branches, disturb=disturb)
+        one = replicate(np.ones((1, 1)), noise)
+        noisy_gradients = network.backward(perturbed, trace, value_bar=one, disturb=disturb)
         scale = UNIT[case.dtype] / noise.unit
 
-        def deviation(noisy: Any, plain: Any) -> Array:
+        def deviation(given: Any, plain: Any) -> Array:
             plain = np.asarray(plain)
-            spread = scale * (np.asarray(noisy).view(np.ndarray) - plain)
+            spread = scale * (np.asarray(given) - plain)
             return np.broadcast_to(spread, (replicas, *plain.shape))
 
         deviations = {name: deviation(noisy_gradients[name], g) for name, g in gradients.items()}
         deviations["loss"] = deviation(trace.loss, exact.loss)
-        edges = tuple(deviation(e, x) for e, x in zip(trace.edges, exact.edges, strict=True))
+        edges = {name: deviation(trace.edges[name], x) for name, x in exact.edges.items()}
     return Rounding(case.dtype, deviations, edges, noise.largest)

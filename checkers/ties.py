@@ -18,22 +18,27 @@ in the case's dtype can decide its piece.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ..architectures.cases import Case, stream
+from ..architectures.cases import Case, stream, target_name
+from ..architectures.losses import flat_shape
+from ..architectures.operators import Shape
 from ..reference import network
-from ..reference.arrays import Array, Arrays, Kink
+from ..reference.arrays import Array, Arrays, Choice, Kink, pick
 from ..reference.losses import penalties
 from ..reference.pages import LAYERS, LOSSES
 from . import complex_step
 from .probe import Probe
-from .rounding import Rounding, promote, rms
+from .rounding import UNIT, Noise, Rounding, as_noisy, promote, replicate, rms
 
 MOST_TIES = 10
-"""Above this many tied entries their combinations are not enumerated."""
+"""Above 2 to this power the combinations of pieces are not enumerated."""
 
 MOST_ENTRIES = 4096
 """Above this many entries of parameters and input no gradient is taken on every piece."""
@@ -47,61 +52,118 @@ NEARBY = 2.0**-30
 
 @dataclass(frozen=True)
 class Tie:
-    """One entry that stands between the pieces `left` and `right`."""
+    """One entry that stands between several pieces: `options`, in ascending order."""
 
     site: str
     entry: int
-    left: int
-    right: int
+    options: tuple[int, ...]
 
 
 def find(case: Case, rounding: Rounding, tolerance: float) -> tuple[Tie, ...]:
     """Every tied entry: at most `tolerance` rounding deviations from a breakpoint."""
-    wide = promote(case)
     found = []
-    for site, kink, noisy in _kinks(wide, rounding):
+    for site, kink, deviation in _kinks(promote(case), rounding):
+        if isinstance(kink, Choice):
+            found += _equal_candidates(site, kink.candidates, deviation, tolerance)
+            continue
         if kink.smooth:
             continue
-        spread = rms(noisy - kink.argument)
+        spread = rms(deviation)
         for piece, point in enumerate(kink.breakpoints):
             with np.errstate(invalid="ignore"):
                 tied = np.abs(kink.argument - point) <= tolerance * spread
-            found += [Tie(site, int(e), piece, piece + 1) for e in np.flatnonzero(tied)]
+            found += [Tie(site, int(e), (piece, piece + 1)) for e in np.flatnonzero(tied)]
     return tuple(found)
 
 
-def _kinks(case: Case, rounding: Rounding) -> Iterator[tuple[str, Kink, Array]]:
-    """(site, kink, the kink's argument in every perturbed replica) over the network."""
+def _equal_candidates(
+    site: str, candidates: Array, deviation: Array, tolerance: float
+) -> Iterator[Tie]:
+    """The entries whose greatest candidate another one equals, as far as rounding can tell."""
+    top = np.argmax(candidates, axis=-1)
+    with np.errstate(invalid="ignore"):
+        below = pick(candidates, top)[..., None] - candidates
+        spread = rms(pick(deviation, top)[..., None] - deviation)
+        tied = (below <= tolerance * np.nan_to_num(spread)) & np.isfinite(candidates)
+    k = candidates.shape[-1]
+    rows = tied.reshape(-1, k)
+    for entry in np.flatnonzero(rows.sum(axis=-1) > 1):
+        yield Tie(site, int(entry), tuple(int(i) for i in np.flatnonzero(rows[entry])))
+
+
+def _kinks(case: Case, rounding: Rounding) -> Iterator[tuple[str, Kink | Choice, Array]]:
+    """(site, kink, how far its argument is off in every perturbed replica) over the network."""
     a = case.architecture
+    noise = Noise(stream(case.seed, "kinks"), rounding.dtype, rounding.replicas)
+    scale = UNIT[rounding.dtype] / noise.unit
     with np.errstate(all="ignore"):
-        edges = network.forward(a, case.parameters, case.input, case.target).edges
+        edges = network.forward(case).edges
+
+        def moved(name: str, shape: Shape | None = None) -> Array:
+            x = edges[name] + rounding.edges[name] / scale
+            return as_noisy(x if shape is None else x.reshape(len(x), *shape), noise)
+
+        def deviation(still: Kink | Choice, noisy: Kink | Choice) -> Array:
+            return scale * (np.asarray(noisy[0]) - still[0])
+
         for i, layer in enumerate(a.layers):
             find_kink = LAYERS[type(layer)].kink
-            if find_kink is not None:
-                moved = edges[i] + rounding.edges[i]
-                yield f"layers.{i}", find_kink(layer, edges[i]), find_kink(layer, moved).argument
-        find_kink = LOSSES[type(a.loss)].kink
-        if find_kink is not None:
-            y, moved = edges[-1], edges[-1] + rounding.edges[-1]
-            argument = find_kink(a.loss, moved, case.target).argument
-            yield "loss", find_kink(a.loss, y, case.target), argument
+            if find_kink is None:
+                continue
+            p = network.layer_parameters(case, i)
+            still = find_kink(layer, p, _one_or_all(edges[n] for n in a.sources[i]))
+            if still is not None:
+                own = {n: replicate(v, noise) if n in a.own[i] else v for n, v in p.items()}
+                noisy = find_kink(layer, own, _one_or_all(moved(n) for n in a.sources[i]))
+                yield f"layers.{i}", still, deviation(still, noisy)
+        for site, loss in a.losses.items():
+            find_kink = LOSSES[type(loss)].kink
+            if find_kink is None:
+                continue
+            names, t = a.loss_sources[site], network.flat_target(case, site)
+            flat = flat_shape(loss, a.edges[names[0]])
+            still = find_kink(loss, _one_or_all(edges[n].reshape(flat) for n in names), t)
+            noisy = find_kink(loss, _one_or_all(moved(n, flat) for n in names), t)
+            yield site, still, deviation(still, noisy)
     for site, penalty, name in network.penalty_sites(a):
-        w = case.parameters[name]
+        w = case.parameters[name].reshape(1, -1)
         bend = penalties.kink(penalty, w)
         if bend is not None:
-            yield site, bend, w[None]
+            yield site, bend, np.zeros((1, *w.shape))
 
 
-def choose(branches: Mapping[str, Array], ties: tuple[Tie, ...], right: Array) -> network.Branches:
-    """The branch signature with each tie on its left or right piece, by the mask `right`."""
+def _one_or_all(values: Iterable[Array]) -> Any:
+    """What a page takes: the one array, or a tuple of several."""
+    found = tuple(values)
+    return found[0] if len(found) == 1 else found
+
+
+Pieces = npt.NDArray[np.int64]
+"""For each tie the number of the option taken."""
+
+
+def choose(
+    branches: Mapping[str, Array], ties: tuple[Tie, ...], pieces: Pieces
+) -> network.Branches:
+    """The branch signature with each tie on the piece that is chosen for it."""
     chosen = {site: piece.copy() for site, piece in branches.items()}
-    for tie, takes_right in zip(ties, right, strict=True):
-        chosen[tie.site].reshape(-1)[tie.entry] = tie.right if takes_right else tie.left
+    for tie, option in zip(ties, pieces, strict=True):
+        chosen[tie.site].reshape(-1)[tie.entry] = tie.options[option]
     return chosen
 
 
-def realised(case: Case, ties: tuple[Tie, ...], seed: int) -> list[Array]:
-    """The distinct combinations of pieces met nearby, each a mask over `ties`."""
+def first(ties: tuple[Tie, ...]) -> Pieces:
+    """The left pieces, and among equal candidates the first: our own convention."""
+    return np.zeros(len(ties), np.int64)
+
+
+def last(ties: tuple[Tie, ...]) -> Pieces:
+    """The right pieces, and among equal candidates the last."""
+    return np.array([len(tie.options) - 1 for tie in ties], np.int64)
+
+
+def realised(case: Case, ties: tuple[Tie, ...], seed: int) -> list[Pieces]:
+    """The distinct combinations of pieces met nearby."""
     wide = promote(case)
     rng = stream(seed, "ties")
 
@@ -109,26 +171,35 @@ def realised(case: Case, ties: tuple[Tie, ...], seed: int) -> list[Array]:
         scale = np.max(np.abs(x), initial=0.0) or 1.0
         return x + NEARBY * scale * rng.standard_normal((SAMPLES, *x.shape))
 
-    parameters = {name: move(x) for name, x in wide.parameters.items()}
+    nearby = replace(
+        wide,
+        parameters={name: move(x) for name, x in wide.parameters.items()},
+        input=None if wide.input is None else move(wide.input),
+    )
     with np.errstate(all="ignore"):
-        trace = network.forward(wide.architecture, parameters, move(wide.input), wide.target)
-    masks = np.zeros((SAMPLES, len(ties)), dtype=bool)
+        trace = network.forward(nearby)
+    found = np.zeros((SAMPLES, len(ties)), np.int64)
     for column, tie in enumerate(ties):
-        piece = trace.branches[tie.site]
-        masks[:, column] = piece.reshape(SAMPLES, -1)[:, tie.entry] >= tie.right
-    return list(np.unique(masks, axis=0))
+        piece = trace.branches[tie.site].reshape(SAMPLES, -1)[:, tie.entry]
+        # the option met, or the closest: another tie of the same entry may have been crossed
+        options = np.array(tie.options)
+        found[:, column] = np.argmin(np.abs(piece[:, None] - options), axis=1)
+    return list(np.unique(found, axis=0))
 
 
 def enumerable(case: Case, ties: tuple[Tie, ...]) -> bool:
     """Whether the combinations of pieces are few enough, on a network small enough."""
     a = case.architecture
-    size = int(np.prod(a.input)) + sum(int(np.prod(s)) for s in a.parameters.values())
-    return len(ties) <= MOST_TIES and size <= MOST_ENTRIES
+    shapes = {**a.parameters, **a.edges}
+    size = sum(int(np.prod(shapes[n])) for n in gradient_names(case))
+    combinations = math.prod(len(tie.options) for tie in ties)
+    return combinations <= 2**MOST_TIES and size <= MOST_ENTRIES
 
 
 def gradient_names(case: Case) -> tuple[str, ...]:
     """The tensors whose gradients the hulls are made of: the parameters and the input."""
-    return (*case.architecture.parameters, "input")
+    a = case.architecture
+    return (*a.parameters, *(("input",) if a.input is not None else ()))
 
 
 def flatten(gradients: Mapping[str, Array], names: tuple[str, ...]) -> Array:
@@ -136,20 +207,20 @@ def flatten(gradients: Mapping[str, Array], names: tuple[str, ...]) -> Array:
     return np.concatenate([np.asarray(gradients[n], dtype=np.float64).ravel() for n in names])
 
 
-def piece_gradients(case: Case, ties: tuple[Tie, ...], masks: list[Array]) -> Array:
-    """The gradient on each combination of pieces, by complex step; shape (len(masks), N)."""
+def piece_gradients(case: Case, ties: tuple[Tie, ...], choices: list[Pieces]) -> Array:
+    """The gradient on each combination of pieces, by complex step; shape (len(choices), N)."""
     base = Probe(case).trace.branches
     names = gradient_names(case)
     rows = []
-    for mask in masks:
-        probe = Probe(case, choose(base, ties, mask))
+    for pieces in choices:
+        probe = Probe(case, choose(base, ties, pieces))
         rows.append(flatten({n: complex_step.every_entry(probe, n) for n in names}, names))
     return np.array(rows)
 
 
-def all_masks(ties: tuple[Tie, ...]) -> list[Array]:
+def all_choices(ties: tuple[Tie, ...]) -> list[Pieces]:
     """Every combination of pieces."""
-    return [np.array(m) for m in itertools.product([False, True], repeat=len(ties))]
+    return [np.array(c) for c in itertools.product(*(range(len(t.options)) for t in ties))]
 
 
 def distance_to_hull(vertices: Array, g: Array) -> float:
@@ -175,17 +246,15 @@ def undecided(case: Case, ties: tuple[Tie, ...]) -> Mapping[str, Array]:
     combinations; an entry that never moves does not depend on the convention.
     """
     wide = promote(case)
-    a = wide.architecture
-    base = network.forward(a, wide.parameters, wide.input, wide.target).branches
+    base = network.forward(wide).branches
     rng = stream(case.seed, "undecided")
-    choices = [np.zeros(len(ties), bool), np.ones(len(ties), bool)]
-    choices += [rng.random(len(ties)) < 0.5 for _ in range(6)]
+    counts = np.array([len(tie.options) for tie in ties])
+    choices = [first(ties), last(ties), *(rng.integers(counts) for _ in range(6))]
     found: list[Arrays] = []
-    for mask in choices:
-        pieces = choose(base, ties, mask)
+    for pieces in choices:
         with np.errstate(all="ignore"):
-            trace = network.forward(a, wide.parameters, wide.input, wide.target, branches=pieces)
-            found.append(network.backward(a, wide.parameters, trace))
+            trace = network.forward(wide, branches=choose(base, ties, pieces))
+            found.append(network.backward(wide, trace))
     return {
         name: np.any([other[name] != g for other in found[1:]], axis=0)
         for name, g in found[0].items()
@@ -196,6 +265,8 @@ def off_the_tie(case: Case) -> Case:
     """The same network a little away from its ties, where they are too many to enumerate."""
 
     def move(name: str, x: Array) -> Array:
+        if x.dtype.kind != "f":
+            return x
         scale = np.max(np.abs(x), initial=0.0) or 1.0
         noise = stream(case.seed, f"off the tie/{name}").standard_normal(x.shape)
         moved: Array = (x + 2.0**-10 * scale * noise).astype(x.dtype)
@@ -205,6 +276,6 @@ def off_the_tie(case: Case) -> Case:
         case,
         lane="generic",
         parameters={name: move(name, x) for name, x in case.parameters.items()},
-        input=move("input", case.input),
-        target=case.target if case.target.dtype == np.int64 else move("target", case.target),
+        input=None if case.input is None else move("input", case.input),
+        targets={site: move(target_name(site), t) for site, t in case.targets.items()},
     )

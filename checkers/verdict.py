@@ -21,7 +21,7 @@ from ..architectures.cases import Case
 from ..reference import network
 from ..reference.arrays import Array
 from . import complex_step, rounding, ties
-from .asking import CHECKERS, CheckerName, Sources, bit_for_bit, edge_names, estimates
+from .asking import CHECKERS, CheckerName, Sources, bit_for_bit, estimates
 from .at_ties import judge_at_ties
 from .comparison import ALPHA, Comparison, compare, same_bits
 from .estimate import Estimate
@@ -36,8 +36,8 @@ __all__ = [
 Subject = Callable[[Case], tuple[Array, Mapping[str, Array]]]
 """What is under test: from a case to the loss and the gradients by tensor, in its dtype.
 
-Every parameter is required; `input` and the edges `layers.I.output` where it gives them (an
-edge that it names and leaves None is missing).
+Every parameter is required; the other tensors (`Architecture.tensors`: the input, the edges,
+single uses) where it gives them (one that it names and leaves None is missing).
 """
 
 
@@ -82,7 +82,7 @@ def verify(
         return judge_at_ties(case, sources, skipped, tied, checkers)
     names = [
         name
-        for name in ("loss", *network.tensor_names(a))
+        for name in ("loss", *a.tensors)
         if name in entries and name not in open_names
     ]
     if bit_for_bit(case):
@@ -119,7 +119,7 @@ def _out_of_range(
     case: Case, gradients: Mapping[str, Array], checkers: Sequence[CheckerName]
 ) -> Verdict:
     """Where the reference overflows: excused, unless a framework gets by without."""
-    bad = [n for n in network.tensor_names(case.architecture)
+    bad = [n for n in case.architecture.tensors
            if n in gradients and not np.isfinite(gradients[n]).all()]  # fmt: skip
     frameworks = [c for c in checkers if c not in NUMERICAL]
     if bad and case.dtype == "float64" and frameworks:
@@ -148,10 +148,8 @@ def _off_the_tie(
 def structural_faults(case: Case, loss: Array, gradients: Mapping[str, Array]) -> list[Comparison]:
     """What is wrong with the gradients before any value is looked at."""
     a = case.architecture
-    shapes = dict(a.parameters)
-    shapes |= dict(zip(edge_names(case), a.edges, strict=True))
     faults = []
-    for name, shape in shapes.items():
+    for name, shape in a.tensors.items():
         g = gradients.get(name)
         if g is None:
             if name in a.parameters or name in gradients:

@@ -269,7 +269,7 @@ def backward(
         w = case.parameters[name]
         flat_w = w.reshape(*w.shape[: w.ndim - len(a.parameters[name])], 1, -1)
         w_bar = penalty_backward(penalty, flat_w, trace.branches.get(site))
-        gradients[name] = gradients[name] + w_bar.reshape(w.shape)
+        gradients[name] = gradients[name] + w_bar.reshape(*w_bar.shape[:-2], *a.parameters[name])
     return gradients
 
 

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backproof.architectures.architecture import is_weight
 from backproof.architectures.cases import Case, stream
 from backproof.checkers import rounding, ties
+from backproof.checkers.outcome import FAN_OUT
 from backproof.checkers.verdict import CheckerName, Verdict, reference_subject, verify
-from backproof.planting import operator_at, planted
+from backproof.planting import blamed_for, planted
 from backproof.reference.faults.catalogue import FAULTS, Fault, sites
 
 SHOWS = 1000.0
@@ -56,7 +58,7 @@ def run_control(case: Case, checkers: tuple[CheckerName, ...]) -> Control | None
         fault, site = options[choice]
         if shows(case, fault, site, measured):
             verdict = verify(case, planted(fault, site), checkers=checkers)
-            return Control(fault, site, operator_at(a, site), verdict)
+            return Control(fault, site, blamed_for(a, site), verdict)
     return None
 
 
@@ -80,11 +82,9 @@ def shows(case: Case, fault: Fault, site: str, measured: rounding.Rounding) -> b
 def _produced(case: Case, site: str) -> tuple[str, ...]:
     """The tensors whose gradients the operator at a site produces."""
     a = case.architecture
-    n = len(a.layers)
-    if site == "loss":
-        return (f"layers.{n - 1}.output" if n else "input",)
+    if site == FAN_OUT:
+        return tuple(dict.fromkeys(slot.source for slot in a.named_slots.values()))
     if site.startswith("penalties"):
-        return tuple(name for name in a.parameters if name.endswith("weight"))
-    i = int(site.split(".")[1])
-    below = f"layers.{i - 1}.output" if i else "input"
-    return (*(name for name in a.parameters if name.startswith(f"layers.{i}.")), below)
+        return tuple(name for name in a.parameters if is_weight(name))
+    mine = [slot for slot in a.slots if slot.site == site]
+    return tuple(s.name if s.name in a.named_slots else s.source for s in mine)

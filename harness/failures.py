@@ -24,9 +24,8 @@ MAX_FILE_BYTES = 256 * 2**20
 FORMAT = 1
 
 
-Number = int | float
-Values = list[list[Number] | Number]
-"""An array of one axis or two."""
+Values = list[Any]
+"""An array as nested lists of numbers."""
 
 
 class Said(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -54,8 +53,10 @@ class FailureFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     lane: Lane
     seed: int
     parameters: dict[str, Values]
-    input: Values
-    target: Values
+    input: Values | None
+    target: Values | None
+    auxiliary: dict[str, Values] = {}
+    data: dict[str, Values] = {}
     verdict: dict[str, Any]
     said: tuple[Said, ...] = ()
     versions: dict[str, str] = {}
@@ -94,7 +95,9 @@ def record(
         seed=case.seed,
         parameters={name: _plain(value) for name, value in case.parameters.items()},
         input=_plain(case.input),
-        target=_plain(case.target),
+        target=_plain(case.targets.get("loss")),
+        auxiliary={site: _plain(t) for site, t in case.targets.items() if site != "loss"},
+        data={name: _plain(value) for name, value in case.data.items()},
         verdict=plain(verdict),
         said=tuple(said),
         versions=versions,
@@ -142,12 +145,16 @@ def verdict_of(failure: FailureFile) -> Verdict:
 
 def rebuild(failure: FailureFile, source: str) -> Case:
     """The case of a failure file.  ArchitectureError for values that do not fit."""
+    targets: dict[str, Any] = dict(failure.auxiliary)
+    if failure.target is not None:
+        targets["loss"] = failure.target
     try:
         return make_case(
             failure.architecture,
             failure.parameters,
             failure.input,
-            failure.target,
+            targets,
+            data=failure.data,
             dtype=failure.dtype,
             lane=failure.lane,
             seed=failure.seed,

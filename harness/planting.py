@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from backproof.architectures.architecture import Architecture
+from backproof.architectures.architecture import Architecture, is_weight
 from backproof.architectures.cases import Case
+from backproof.checkers.outcome import FAN_OUT, operator_at, producer
 from backproof.checkers.verdict import Subject, reference_subject
 from backproof.reference import network
 from backproof.reference.arrays import Array
@@ -40,13 +41,15 @@ def by_name(name: str) -> Subject:
     return planted(BY_NAME[fault]) if plus else reference_subject
 
 
-def operator_at(architecture: Architecture, site: str) -> str:
+def blamed_for(architecture: Architecture, site: str) -> str:
     """The operator that a verdict names for a fault at `site`.
 
-    A penalty's gradient is added to the weights' of dense layers, and shows there.
+    A penalty's gradient is added to the weights', and shows there.
     """
-    if site == "loss":
-        return architecture.loss.name
+    if site == FAN_OUT:
+        return FAN_OUT
     if site.startswith("penalties"):
-        return "dense"
-    return architecture.layers[int(site.split(".")[1])].name
+        weight = next(name for name in architecture.tensors
+                      if name in architecture.parameters and is_weight(name))
+        return producer(architecture, weight)
+    return operator_at(architecture, site)

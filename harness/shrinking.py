@@ -1,15 +1,18 @@
 """Reducing a failing case to a minimal network.
 
-A greedy pass over simpler networks: a layer less, a smaller batch, narrower layers, default
-attributes, a simpler loss, no penalty; values are redrawn from the same seed, tensor by
+A greedy pass over simpler networks: a loss that looks at an earlier edge, a layer less, an
+edge that becomes an input, a smaller batch, narrower layers, default attributes, a simpler
+loss, no penalty; values are redrawn from the same seed, tensor by
 tensor, so that what was not touched keeps its values.  Then the values themselves are
 rounded as far as the failure allows.  A candidate is kept if it fails in the same way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,9 +20,11 @@ import numpy as np
 
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
-from backproof.architectures.architecture import Architecture
+from backproof.architectures.architecture import Architecture, edge_name
 from backproof.architectures.cases import Case, draw_case, make_case
+from backproof.architectures.surgery import rebuilt
 from backproof.checkers.verdict import Verdict
+from backproof.reference.arrays import Array
 
 BUDGET = 200
 """Verdicts that one reduction may cost."""
@@ -71,19 +76,95 @@ def simpler(a: Architecture) -> Iterator[Architecture]:
     """Valid networks a step simpler, the most drastic first."""
     for change in _changes(a):
         try:
-            candidate = _changed(a, change)
+            candidate = change()
         except ValueError:
             continue  # shapes that no longer fit: not a network
         if candidate != a:
             yield candidate
 
 
-def _changed(a: Architecture, change: dict[str, Any]) -> Architecture:
-    """The network with a change, its loss cut to the outputs that are left."""
-    if "loss" in change:
-        return msgspec.structs.replace(a, **change)
-    outputs = msgspec.structs.replace(a, **change, loss=ls.WeightedSum()).edges[-1][-1]
-    return msgspec.structs.replace(a, **change, loss=_cut(a.loss, outputs))
+Change = Callable[[], Architecture]
+
+
+def _changes(a: Architecture) -> Iterator[Change]:
+    if a.penalties:
+        yield lambda: rebuilt(a, penalties=())
+        for j in range(len(a.penalties)):
+            yield partial(rebuilt, a, penalties=a.penalties[:j] + a.penalties[j + 1 :])
+    for j in range(len(a.auxiliary)):
+        yield partial(rebuilt, a, auxiliary=a.auxiliary[:j] + a.auxiliary[j + 1 :])
+    yield from _shorter(a)
+    yield from _smaller(a)
+    for i, layer in enumerate(a.layers):
+        for plain in _plainer(layer):
+            yield partial(_refitted, a, layers={i: plain})
+    for loss in _simpler_losses(a.loss):
+        yield partial(rebuilt, a, loss=loss)
+
+
+def _shorter(a: Architecture) -> Iterator[Change]:
+    """A loss that looks at an earlier edge; a layer less; an edge that becomes an input."""
+    for edge in list(a.edges)[:-1]:
+        yield partial(rebuilt, a, loss=ls.WeightedSum(inputs=(edge,)))
+    for i in range(len(a.layers)):
+        for source in dict.fromkeys(a.sources[i]):
+            yield partial(_refitted, a, instead={edge_name(i + 1): source})
+    for i, layer in enumerate(a.layers):
+        if a.sources[i] and any(n != "input" for n in a.sources[i]):
+            whole = ops.Variable(a.edges[edge_name(i + 1)])
+            if not isinstance(layer, ops.Variable):
+                yield partial(rebuilt, a, layers={i: whole})
+
+
+def _smaller(a: Architecture) -> Iterator[Change]:
+    """One size less wherever it stands, all at once: a square matrix stays square."""
+    sizes = {n for shape in a.edges.values() for n in shape}
+    for n in sorted(sizes, reverse=True):
+        for m in sorted({1, 2, n // 2, n - 1}):
+            if 0 < m < n:
+                yield partial(_resized, a, n, m)
+    if a.input is not None:
+        for axis, n in enumerate(a.input):
+            for m in sorted({1, 2, n // 2, n - 1}):
+                if 0 < m < n:
+                    shape = (*a.input[:axis], m, *a.input[axis + 1 :])
+                    yield partial(_refitted, a, input=shape)
+
+
+SIZES = ("units", "channels", "labels")
+"""Attributes that are one size of a tensor."""
+
+
+def _resized(a: Architecture, n: int, m: int) -> Architecture:
+    """The network with every size n brought to m: of inputs, of variables, of outputs."""
+
+    def shape(sizes: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(m if k == n else k for k in sizes)
+
+    changed = {}
+    for i, layer in enumerate(a.layers):
+        change: dict[str, Any] = {
+            name: m for name in SIZES if getattr(layer, name, None) == n
+        }
+        if isinstance(layer, ops.Variable | ops.Embedding | ops.Reshape):
+            change["shape"] = shape(layer.shape)
+        if getattr(layer, "lengths", ()):
+            change["lengths"] = ()
+        if change:
+            changed[i] = msgspec.structs.replace(layer, **change)
+    resized = None if a.input is None else shape(a.input)
+    return _refitted(a, layers=changed, input=resized)
+
+
+def _refitted(a: Architecture, **change: Any) -> Architecture:
+    """The network with a change, its losses cut to the outputs that are left."""
+    try:
+        return rebuilt(a, **change)
+    except ValueError:
+        plain = rebuilt(a, **{**change, "loss": ls.WeightedSum(inputs=a.loss_sources["loss"][:1]),
+                              "auxiliary": ()})  # fmt: skip
+    loss = _cut(a.loss, plain.output[-1])
+    return rebuilt(a, **{**change, "loss": loss})
 
 
 def _cut(loss: Any, outputs: int) -> Any:
@@ -95,62 +176,52 @@ def _cut(loss: Any, outputs: int) -> Any:
     }
     if getattr(loss, "ignore_index", None) is not None:
         change["ignore_index"] = min(loss.ignore_index, outputs - 1) if outputs > 1 else None
+    for name in ("input_lengths", "target_lengths"):
+        if getattr(loss, name, ()):
+            change[name] = ()
     return msgspec.structs.replace(loss, **change)
 
 
-def _changes(a: Architecture) -> Iterator[dict[str, Any]]:
-    rows, features = a.input
-    if a.penalties:
-        yield {"penalties": ()}
-        for j in range(len(a.penalties)):
-            yield {"penalties": a.penalties[:j] + a.penalties[j + 1 :]}
-    for i in range(len(a.layers)):
-        yield {"layers": a.layers[:i] + a.layers[i + 1 :]}
-    widest = max(width for _, width in a.edges)
-    for n in sorted({1, 2, widest // 2, widest - 1}):  # at once: a square matrix stays square
-        if 0 < n < widest:
-            layers = tuple(_at_most(layer, n) for layer in a.layers)
-            for batch in sorted({min(rows, n), rows}):
-                yield {"input": (batch, min(features, n)), "layers": layers}
-    for n in sorted({1, rows // 2, rows - 1}):
-        if 0 < n < rows:
-            yield {"input": (n, features)}
-    for n in sorted({1, 2, features // 2, features - 1}):
-        if 0 < n < features:
-            yield {"input": (rows, n)}
-    for i, layer in enumerate(a.layers):
-        for plain in _plainer(layer):
-            yield {"layers": (*a.layers[:i], plain, *a.layers[i + 1 :])}
-    for loss in (ls.WeightedSum(), ls.SquaredError(), type(a.loss)()):
-        if loss != a.loss and not (isinstance(a.loss, ls.WeightedSum)):
-            yield {"loss": loss}
+def _simpler_losses(loss: Any) -> Iterator[Any]:
+    if isinstance(loss, ls.WeightedSum):
+        return
+    inputs = loss.inputs
+    yield ls.WeightedSum(inputs=inputs[:1])
+    yield ls.SquaredError(inputs=inputs[:1])
+    if not isinstance(loss, ls.CTC):
+        yield type(loss)(inputs=inputs)
 
 
-def _at_most(layer: ops.Operator, units: int) -> ops.Operator:
-    if not isinstance(layer, ops.Dense):
-        return layer
-    return ops.Dense(min(layer.units, units), layer.bias)
-
-
-def _plainer(layer: ops.Operator) -> Iterator[ops.Operator]:
-    if isinstance(layer, ops.Dense):
-        for n in sorted({1, 2, layer.units // 2, layer.units - 1}):
-            if 0 < n < layer.units:
-                yield ops.Dense(n, layer.bias)
-        if layer.bias:
-            yield ops.Dense(layer.units, bias=False)
-    elif type(layer)() != layer:
-        yield type(layer)()
+def _plainer(layer: Any) -> Iterator[Any]:
+    """The layer with a smaller size, without its bias, or with one attribute at its default."""
+    fields = msgspec.structs.fields(layer)
+    for field in fields:
+        value = getattr(layer, field.name)
+        if field.name in SIZES:
+            for n in sorted({1, 2, value // 2, value - 1}):
+                if 0 < n < value:
+                    yield msgspec.structs.replace(layer, **{field.name: n})
+        elif field.name == "bias" and value:
+            yield msgspec.structs.replace(layer, bias=False)
+        elif field.name not in ("inputs", "share", "bias") and (
+            field.default is not msgspec.NODEFAULT and value != field.default
+        ):
+            with contextlib.suppress(ValueError):
+                yield msgspec.structs.replace(layer, **{field.name: field.default})
 
 
 def rounded(case: Case, digits: int) -> Case:
     """The case with every float rounded to so many decimals."""
-    whole = case.target.dtype == np.int64
+
+    def shorter(values: Mapping[str, Array]) -> dict[str, Array]:
+        return {n: np.round(v, digits) if v.dtype.kind == "f" else v for n, v in values.items()}
+
     return make_case(
         case.architecture,
-        {name: np.round(value, digits) for name, value in case.parameters.items()},
-        np.round(case.input, digits),
-        case.target if whole else np.round(case.target, digits),
+        shorter(case.parameters),
+        None if case.input is None else np.round(case.input, digits),
+        shorter(case.targets),
+        data=case.data,
         dtype=case.dtype,
         lane=case.lane,
         seed=case.seed,

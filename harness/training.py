@@ -43,7 +43,7 @@ from backproof.architectures.losses import CrossEntropy, SquaredError
 from backproof.architectures.operators import Dense, Tanh
 from backproof.checkers.comparison import ALPHA, Status
 from backproof.checkers.estimate import Unsupported
-from backproof.checkers.rounding import REPLICAS, UNIT, Noise, replicate
+from backproof.checkers.rounding import REPLICAS, UNIT, Noise, noisy, replicate
 from backproof.checkers.verdict import Subject, Verdict, reference_subject, verify, worst
 from backproof.datasets import CLASSES, DataSet
 from backproof.reference import network
@@ -145,9 +145,15 @@ def batches(plan: Plan, epoch: int) -> Iterator[Array]:
 
 def loss_over(data: DataSet, parameters: Mapping[str, Array]) -> float:
     """The loss over the whole data set."""
-    architecture = network_for(data, len(data.input))
     with np.errstate(all="ignore"):
-        return float(network.forward(architecture, parameters, data.input, data.target).loss)
+        return float(network.forward(_whole(data, parameters)).loss)
+
+
+def _whole(data: DataSet, parameters: Mapping[str, Array]) -> Case:
+    """All records as one case; parameters that diverged may be infinite."""
+    architecture = network_for(data, len(data.input))
+    targets = {"loss": data.target}
+    return Case(architecture, parameters, data.input, targets, "float64", "generic", 0)
 
 
 # --- training ----------------------------------------------------------------------------
@@ -261,10 +267,10 @@ def train(
 
 def accuracy(data: DataSet, parameters: Mapping[str, Array]) -> float:
     """The share of records whose class has the greatest output."""
-    architecture = network_for(data, len(data.input))
+    case = _whole(data, parameters)
     with np.errstate(all="ignore"):
-        trace = network.forward(architecture, parameters, data.input, data.target)
-    return float(np.mean(trace.edges[-1].argmax(axis=-1) == data.target))
+        y = network.forward(case).edges[case.architecture.loss_sources["loss"][0]]
+    return float(np.mean(y.argmax(axis=-1) == data.target))
 
 
 @dataclass(frozen=True)
@@ -393,13 +399,11 @@ def _perturbed_step(
     case: Case, parameters: Any, state: Any, optimiser: SGD, noise: Noise
 ) -> tuple[Any, Any]:
     """One step of all replicas, on the pieces of piecewise functions that ours is on."""
-    a, target = case.architecture, case.target
-    x = replicate(case.input, noise)
-    t = target if target.dtype == np.int64 else replicate(target, noise)
-    pieces = network.forward(a, case.parameters, case.input, target).branches
-    trace = network.forward(a, parameters, x, t, branches=pieces)
+    pieces = network.forward(case).branches
+    perturbed = replace(noisy(case, noise), parameters=parameters)
+    trace = network.forward(perturbed, branches=pieces)
     one = replicate(np.ones((1, 1)), noise)
-    gradients = network.backward(a, parameters, trace, value_bar=one)
+    gradients = network.backward(perturbed, trace, value_bar=one)
     after: tuple[Any, Any] = OPTIMISERS[type(optimiser)].step(
         optimiser, state, parameters, gradients
     )

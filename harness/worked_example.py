@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from backproof.architectures.architecture import Architecture
+from backproof.architectures.architecture import Architecture, edge_name
 from backproof.architectures.cases import Case, draw_case, make_case
 from backproof.architectures.losses import Loss, SquaredError, target_kind
 from backproof.architectures.operators import Dense, Identity, Operator
@@ -130,7 +130,7 @@ def rounded_case(architecture: Architecture, seed: int) -> Case:
     return make_case(
         architecture,
         {name: short(value) for name, value in drawn.parameters.items()},
-        short(drawn.input),
+        short(np.asarray(drawn.input)),
         target,
         seed=seed,
     )
@@ -251,7 +251,7 @@ class Example:
         return tuple(
             tuple(_computed_from(layer, j, shape[-1]) for j in range(before[-1]))
             for layer, (before, shape) in zip(
-                self.architecture.layers, pairwise(self.architecture.edges), strict=True
+                self.architecture.layers, pairwise(self.architecture.edges.values()), strict=True
             )
         )
 
@@ -265,10 +265,11 @@ def _computed_from(layer: Operator, unit: int, units: int) -> tuple[int, ...]:
 def differentiate(case: Case) -> Example:
     """Run the case forward and find the local derivative of each operator in turn."""
     a = case.architecture
-    trace = network.forward(a, case.parameters, case.input, case.target)
+    trace = network.forward(case)
+    values = tuple(trace.edges.values())
     jacobians, entries = [], {}
     for i, layer in enumerate(a.layers):
-        x, p = trace.edges[i], network.layer_parameters(case.parameters, i)
+        x, p = values[i], network.layer_parameters(case, i)
         jacobians.append(_with_respect_to_input(layer, p, x))
         for name, value in p.items():
             entries[f"layers.{i}.{name}"] = _with_respect_to_parameter(layer, p, name, value, x)
@@ -277,7 +278,7 @@ def differentiate(case: Case) -> Example:
 
 def _forward(layer: Operator, p: Mapping[str, Array], x: Array) -> Array:
     page = LAYERS[type(layer)]
-    piece = regions(page.kink(layer, x)) if page.kink else None
+    piece = regions(page.kink(layer, p, x)) if page.kink else None
     y: Array = page.forward(layer, p, x, piece)[0]
     return y
 
@@ -304,7 +305,7 @@ def _with_respect_to_parameter(
 
 
 def _of_loss(loss: Loss, trace: network.Trace, target: Array) -> Array:
-    page, y = LOSSES[type(loss)], trace.edges[-1]
+    page, y = LOSSES[type(loss)], tuple(trace.edges.values())[-1]
     moved = y + _units(y.shape)
     piece = trace.branches.get("loss")
     value = page.forward(loss, moved, target, piece)[0]
@@ -352,9 +353,9 @@ class Derivative:
 
 def count_paths(architecture: Architecture, wanted: Sequence[Parameter]) -> int:
     """How many paths lead to these parameters, over all examples; found without walking them."""
-    ways = [[1] * architecture.edges[-1][-1]]  # from each unit of an edge up to C
+    ways = [[1] * architecture.output[-1]]  # from each unit of an edge up to C
     for layer, (before, after) in reversed(
-        list(zip(architecture.layers, pairwise(architecture.edges), strict=True))
+        list(zip(architecture.layers, pairwise(architecture.edges.values()), strict=True))
     ):
         ways.append(
             [
@@ -371,7 +372,7 @@ def _entered(architecture: Architecture, p: Parameter) -> Sequence[int]:
     """The units that are computed from a parameter directly."""
     layer = architecture.layers[p.layer]
     if getattr(layer, "shared", False):
-        return range(architecture.edges[p.layer + 1][-1])
+        return range(architecture.edges[edge_name(p.layer + 1)][-1])
     return (p.index[0],)
 
 
@@ -478,5 +479,5 @@ def descend(case: Case, gradient: Arrays, learning_rate: float) -> Case:
 def loss_of(case: Case) -> float:
     """C."""
     with np.errstate(all="ignore"):
-        trace = network.forward(case.architecture, case.parameters, case.input, case.target)
+        trace = network.forward(case)
     return float(trace.loss)

@@ -55,7 +55,7 @@ class Trace:
     @property
     def loss(self) -> Array:
         """The sum of the losses and the penalties."""
-        return _total([*self.losses.values(), *self.penalties.values()])
+        return total([*self.losses.values(), *self.penalties.values()])
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def backward(
         if slot.name in a.named_slots:
             gradients[slot.name] = bar
 
-    total = planted.get("fan_out", _total)
+    sum_of = planted.get("fan_out", total)
     for site, loss in a.losses.items():
         sources = a.loss_sources[site]
         loss_backward = planted.get(site, LOSSES[type(loss)].backward)
@@ -251,7 +251,7 @@ def backward(
             send(Slot(site, k, name), bar if disturb is None else disturb(None, bar, site))
     for i in reversed(range(len(a.layers))):
         layer, site = a.layers[i], f"layers.{i}"
-        y_bar = total(received[edge_name(i + 1)])
+        y_bar = sum_of(received[edge_name(i + 1)])
         gradients[edge_name(i + 1)] = y_bar
         p = layer_parameters(case, i)
         if replicas:
@@ -263,7 +263,7 @@ def backward(
         for key, bar in p_bar.items():
             send(Slot(site, key, a.own[i][key]), bar)
     for name in (*a.parameters, *(("input",) if "input" in a.edges else ())):
-        gradients[name] = total(received[name])
+        gradients[name] = sum_of(received[name])
     for site, penalty, name in penalty_sites(a):
         penalty_backward = planted.get(site.rsplit(".layers", 1)[0], penalties.backward)
         w = case.parameters[name]
@@ -277,12 +277,12 @@ def _listed(bars: Any) -> tuple[Array, ...]:
     return bars if isinstance(bars, tuple) else (bars,)
 
 
-def _total(bars: Sequence[Array]) -> Array:
+def total(bars: Sequence[Array]) -> Array:
     """The sum of what a tensor's uses send back."""
-    total = bars[0]
+    found = bars[0]
     for bar in bars[1:]:
-        total = total + bar
-    return total
+        found = found + bar
+    return found
 
 
 def penalty_sites(architecture: Architecture) -> Sequence[tuple[str, Any, str]]:

@@ -312,7 +312,7 @@ def _row(values: Array) -> str:
 
 
 def write_forward(out: Writer, example: book.Example, keep: int) -> None:
-    a, edges = example.architecture, example.trace.edges
+    a, edges = example.architecture, tuple(example.trace.edges.values())
     out.heading("2. Forward: from the input to the loss")
     out.say("Each line computes one value from those above it.")
     shown = min(a.batch, keep)
@@ -336,7 +336,7 @@ def write_forward(out: Writer, example: book.Example, keep: int) -> None:
 
 
 def _weighted_sum(example: book.Example, i: int, n: int, unit: int) -> tuple[str, ...]:
-    parameters, x = example.case.parameters, example.trace.edges[i][n]
+    parameters, x = example.case.parameters, tuple(example.trace.edges.values())[i][n]
     k, weights = i // 2 + 1, parameters[f"layers.{i}.weight"][unit]
     bias = parameters.get(f"layers.{i}.bias")
     if len(weights) > WIDEST_SUM:

@@ -1,4 +1,4 @@
-"""The catalogue of faults for feed-forward networks.
+"""The catalogue of faults.
 
 It measures the harness (what does it catch?), serves as negative control inside a run, and
 is the dictionary that names the cause of a failure.
@@ -8,21 +8,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...architectures.architecture import Architecture
+from ...architectures.architecture import Architecture, is_weight
 from ..losses import penalties
-from ..network import Overrides
+from ..network import Overrides, total
 from ..pages import LAYERS, LOSSES
-from . import in_activations, in_dense, in_losses
+from . import in_activations, in_dense, in_graphs, in_losses
 from .fault import Backward, Fault, Plant, layer_at
 
 __all__ = ["FAULTS", "Fault", "overrides", "sites"]
 
 
 def sites(architecture: Architecture) -> tuple[str, ...]:
-    """Where a backward function stands: `layers.I`, `loss`, `penalties.J`."""
+    """Where a backward function stands: `layers.I`, `loss`, `auxiliary.J`, `penalties.J`.
+
+    And `fan_out`, where some tensor is used several times.
+    """
     return (
         *(f"layers.{i}" for i in range(len(architecture.layers))),
-        "loss",
+        *architecture.losses,
+        *(("fan_out",) if architecture.named_slots else ()),
         *(f"penalties.{j}" for j in range(len(architecture.penalties))),
     )
 
@@ -32,9 +36,9 @@ def right_backward(architecture: Architecture, site: str) -> Backward:
     found = layer_at(architecture, site)
     if found is not None:
         return LAYERS[type(found[1])].backward
-    if site == "loss":
-        return LOSSES[type(architecture.loss)].backward
-    return penalties.backward
+    if site in architecture.losses:
+        return LOSSES[type(architecture.losses[site])].backward
+    return total if site == "fan_out" else penalties.backward
 
 
 def overrides(fault: Fault, architecture: Architecture, site: str) -> Overrides:
@@ -49,7 +53,7 @@ def _contributes(architecture: Architecture, site: str) -> bool:
     kind, _, number = site.partition(".")
     return kind != "penalties" or (
         architecture.penalties[int(number)].strength > 0
-        and any(name.endswith(".weight") for name in architecture.parameters)
+        and any(is_weight(name) for name in architecture.parameters)
     )
 
 
@@ -62,7 +66,8 @@ def _scaled(factor: float) -> Plant:
             if not isinstance(result, tuple):
                 return result * factor
             x_bar, p_bar = result
-            return x_bar * factor, {name: g * factor for name, g in p_bar.items()}
+            scaled = tuple(x * factor for x in x_bar) if isinstance(x_bar, tuple) else x_bar * factor
+            return scaled, {name: g * factor for name, g in p_bar.items()}
 
         return planted
 
@@ -70,6 +75,7 @@ def _scaled(factor: float) -> Plant:
 
 
 FAULTS: tuple[Fault, ...] = (
+    *in_graphs.FAULTS,
     *in_dense.FAULTS,
     *in_activations.FAULTS,
     *in_losses.FAULTS,

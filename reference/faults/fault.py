@@ -1,11 +1,13 @@
 """What a fault is: a right backward function turned into one that is wrong in one way.
 
-A site is where a backward function stands in a network: `layers.I`, `loss` or
-`penalties.J`.  The functions that a fault wraps, and returns, are
+A site is where a backward function stands in a network: `layers.I`, `loss`, `auxiliary.J`,
+`penalties.J` or, for the sum over the uses of a tensor, `fan_out`.  The functions that a
+fault wraps, and returns, are
 
     layers      backward(layer, p, saved, y_bar)       -> (x_bar, p_bar)
     losses      backward(loss, saved, value_bar)       -> y_bar
     penalties   backward(penalty, w, branch)           -> w_bar
+    fan_out     total(bars)                            -> bar
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ...architectures.architecture import Architecture
+from ...architectures.architecture import Architecture, is_weight
 from ...architectures.losses import Loss
 from ...architectures.operators import Operator
 from ..arrays import Array, Arrays, Saved
@@ -89,7 +91,7 @@ def penalty(test: Callable[[Any], bool]) -> Applies:
         kind, _, number = site.partition(".")
         return (
             kind == "penalties"
-            and any(name.endswith(".weight") for name in architecture.parameters)
+            and any(is_weight(name) for name in architecture.parameters)
             and test(architecture.penalties[int(number)])
         )
 

@@ -12,7 +12,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from ...architectures import operators as ops
-from ...architectures.architecture import Architecture
+from ...architectures.architecture import Architecture, edge_name
 from ..arrays import Array, Arrays, Saved
 from ..layers.selu import SCALE
 from ..pages import LAYERS
@@ -42,22 +42,23 @@ SATURATES: dict[type[ops.Operator], float] = {
 
 
 def _activation(a: Architecture, i: int, layer: Any) -> bool:
-    return not isinstance(layer, ops.Dense)
+    return type(layer) in ops.ACTIVATIONS
 
 
 def _bends(a: Architecture, i: int, layer: Any) -> bool:
     """An activation that keeps the shape and is not the identity."""
-    return not isinstance(layer, ops.Dense | ops.Identity | ops.GLU | ops.SwiGLU)
+    linear = (ops.Identity, ops.Affine, ops.GLU, ops.SwiGLU)
+    return _activation(a, i, layer) and not isinstance(layer, linear)
 
 
 def _last(a: Architecture, i: int) -> bool:
-    return i == len(a.layers) - 1
+    return any(edge_name(i + 1) in names for names in a.loss_sources.values())
 
 
 def _normalised(a: Architecture, i: int, layer: Any) -> bool:
     """A softmax over more than one entry."""
     kinds = (ops.Softmax, ops.LogSoftmax)
-    return isinstance(layer, kinds) and a.edges[i][layer.axis] > 1
+    return isinstance(layer, kinds) and a.inputs_of(i)[0][layer.axis] > 1
 
 
 # --- how --------------------------------------------------------------------------------

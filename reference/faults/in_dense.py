@@ -30,11 +30,19 @@ def _dense(test: Callable[[Architecture, int, ops.Dense], bool]) -> Applies:
 
 
 def _square(a: Architecture, i: int, layer: ops.Dense) -> bool:
-    return layer.units == a.edges[i][-1] > 1
+    return layer.units == a.inputs_of(i)[0][-1] > 1
 
 
-def _has_parameters(a: Architecture, i: int, layer: Any) -> bool:
-    return bool(ops.parameter_shapes(layer, a.edges[i]))
+def _accumulates(a: Architecture, i: int, layer: Any) -> bool:
+    """Whether a parameter's gradient is a sum over several examples."""
+    inputs = a.inputs_of(i)
+    return bool(a.own[i]) and bool(inputs) and inputs[0][0] > 1
+
+
+def _matrix(a: Architecture, i: int, layer: ops.Dense) -> bool:
+    """Whether a dense layer takes (batch, features), of several examples."""
+    x = a.inputs_of(i)[0]
+    return len(x) == 2 and x[0] > 1
 
 
 # --- how --------------------------------------------------------------------------------
@@ -70,14 +78,17 @@ def _parameters_from(part: Callable[[Any, Array], Array]) -> Plant:
 def _averaged(right: Backward) -> Backward:
     def planted(layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
         x_bar, p_bar = right(layer, p, saved, y_bar)
-        return x_bar, {name: g / y_bar.shape[-2] for name, g in p_bar.items()}
+        return x_bar, {name: g / len(y_bar) for name, g in p_bar.items()}
 
     return planted
 
 
 def _last_contribution(layer: Any, y_bar: Array) -> Array:
     shared_slope = isinstance(layer, ops.PReLU) and layer.shared and y_bar.shape[-1] > 1
-    return last_only(y_bar, -1 if shared_slope else -2)
+    if shared_slope:
+        return last_only(y_bar, -1)
+    last = np.arange(len(y_bar)) == len(y_bar) - 1
+    return np.where(last.reshape(-1, *(1,) * (y_bar.ndim - 1)), y_bar, 0.0).astype(y_bar.dtype)
 
 
 def _through_updated_weight(
@@ -96,7 +107,8 @@ def _through_transposed_weight(
 
 
 def _zero_x_bar(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
-    return np.zeros_like(right(layer, p, saved, y_bar)[0])
+    x_bar = right(layer, p, saved, y_bar)[0]
+    return tuple(map(np.zeros_like, x_bar)) if isinstance(x_bar, tuple) else np.zeros_like(x_bar)
 
 
 def _last_row_doubled(y_bar: Array, w_bar: Array) -> Array:
@@ -114,14 +126,14 @@ FAULTS: tuple[Fault, ...] = (
         "gradient_averaged",
         "the parameters' gradient averaged over the batch instead of summed",
         3, 2,
-        layers(lambda a, i, layer: _has_parameters(a, i, layer) and a.batch > 1),
+        layers(_accumulates),
         _averaged,
     ),
     Fault(
         "last_contribution_only",
         "the parameters' gradient overwritten (=) where it should accumulate (+=)",
         13, 5,
-        layers(lambda a, i, layer: _has_parameters(a, i, layer) and a.batch > 1),
+        layers(_accumulates),
         _parameters_from(_last_contribution),
     ),
     Fault(
@@ -149,14 +161,15 @@ FAULTS: tuple[Fault, ...] = (
         "bias_summed_over_outputs",
         "the bias gradient summed over the outputs instead of the batch",
         24, 2,
-        _dense(lambda a, i, layer: layer.bias and layer.units == a.batch > 1),
+        _dense(lambda a, i, layer: layer.bias and _matrix(a, i, layer)
+               and layer.units == a.inputs_of(i)[0][0]),
         _instead_of("bias", lambda y_bar, b_bar: y_bar.sum(axis=-1)),
     ),
     Fault(
         "bias_not_reduced",
         "the bias gradient not summed over the batch",
         24, 1,
-        _dense(lambda a, i, layer: layer.bias and a.batch > 1),
+        _dense(lambda a, i, layer: layer.bias and _matrix(a, i, layer)),
         _instead_of("bias", lambda y_bar, b_bar: 1 * y_bar),
         loud=True,
     ),
@@ -193,14 +206,14 @@ FAULTS: tuple[Fault, ...] = (
         "input_gradient_zero",
         "zeros for the gradient with respect to a layer's input",
         38, 3,
-        layers(lambda a, i, layer: True),
+        layers(lambda a, i, layer: bool(a.sources[i])),
         instead_of_x_bar(_zero_x_bar),
     ),
     Fault(
         "input_gradient_missing",
         "None for the gradient with respect to the network's input",
         38, 1,
-        layers(lambda a, i, layer: i == 0),
+        layers(lambda a, i, layer: a.sources[i] == ("input",) and len(a.slots_of("input")) == 1),
         instead_of_x_bar(lambda *arguments: None),
         loud=True,
     ),

@@ -9,6 +9,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from ...architectures import losses as data
+from ...architectures.losses import flat_shape
 from ..arrays import Array, Saved
 from ..losses.classes import one_hot
 from ..losses.softmax import softmax
@@ -16,6 +17,16 @@ from ..stable import sigmoid
 from .fault import Backward, Fault, Plant, in_half, last_only, loss, loss_of, penalty
 
 # --- how -------------------------------------------------------------------------------
+
+
+def _rows(a: Architecture) -> int:
+    """The rows that the loss's page sees."""
+    return flat_shape(a.loss, a.output)[0]
+
+
+def _columns(a: Architecture) -> int:
+    """The columns that the loss's page sees."""
+    return flat_shape(a.loss, a.output)[-1]
 
 
 def _changed(change: Callable[[Any, Array], Array]) -> Plant:
@@ -146,14 +157,14 @@ FAULTS: tuple[Fault, ...] = (
         "batch_division_dropped",
         "the division by the batch size dropped from the loss gradient",
         1, 3,
-        loss(lambda a, found: a.batch > 1 and "mean" in getattr(found, "reduction", "")),
+        loss(lambda a, found: _rows(a) > 1 and "mean" in getattr(found, "reduction", "")),
         _changed(lambda found, y_bar: y_bar * y_bar.shape[-2]),
     ),
     Fault(
         "divided_by_outputs",
         "the loss gradient divided by the number of outputs once more",
         2, 3,
-        loss(lambda a, found: a.edges[-1][-1] > 1),
+        loss(lambda a, found: _columns(a) > 1),
         _changed(lambda found, y_bar: y_bar / y_bar.shape[-1]),
     ),
     Fault(

@@ -1,0 +1,84 @@
+"""Networks cut out of networks: layers removed or replaced, and the rest put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from .architecture import Architecture, edge_name
+from .operators import RULES, Layer
+
+
+def rebuilt(
+    a: Architecture,
+    *,
+    instead: Mapping[str, str] | None = None,
+    layers: Mapping[int, Layer] | None = None,
+    **fields: Any,
+) -> Architecture:
+    """The network after a change, without whatever no loss depends on any more.
+
+    `instead` maps an edge to an earlier one that its consumers take in its place; `layers`
+    replaces layers, each of which keeps the inputs that it had as far as it takes any;
+    `fields` are further fields of the architecture, names of edges being those of `a`.
+    ValueError where what is left is not a network.
+    """
+    changed = {i: (layers or {}).get(i, layer) for i, layer in enumerate(a.layers)}
+    moved = instead or {}
+
+    def source(edge: str) -> str:
+        while edge in moved:
+            edge = moved[edge]
+        return edge
+
+    loss = fields.pop("loss", a.loss)
+    auxiliary = fields.pop("auxiliary", a.auxiliary)
+    last = (edge_name(len(a.layers)),)
+    losses = [(x, tuple(source(n) for n in x.inputs or last)) for x in (loss, *auxiliary)]
+    sources = {
+        i: () if RULES[type(layer)].arity[1] == 0 else tuple(source(n) for n in a.sources[i])
+        for i, layer in changed.items()
+    }
+    kept = _needed([n for _, names in losses for n in names], sources)
+    numbers = {old: new for new, old in enumerate(kept)}
+    names = {"input": "input"} | {edge_name(i + 1): edge_name(numbers[i] + 1) for i in kept}
+    owners: dict[int, int] = {}
+    made = []
+    for new, old in enumerate(kept):
+        layer = changed[old]
+        inputs = tuple(names[n] for n in sources[old])
+        default = RULES[type(layer)].arity[1] == 0 or inputs == (edge_name(new),)
+        share = ""
+        if layer.share:
+            owner = int(layer.share.split(".")[1])
+            share = f"layers.{numbers[owner]}" if owner in numbers else ""
+            if owner not in numbers:  # the first that is left of those that shared becomes the owner
+                share = f"layers.{owners[owner]}" if owner in owners else ""
+                owners.setdefault(owner, new)
+        made.append(
+            msgspec.structs.replace(layer, inputs=() if default else inputs, share=share)
+        )
+    edge = (edge_name(len(kept)),)
+    found = []
+    for x, taken in losses:
+        inputs = tuple(names[n] for n in taken)
+        found.append(msgspec.structs.replace(x, inputs=() if inputs == edge else inputs))
+    used = {n for i in kept for n in sources[i]} | {n for _, taken in losses for n in taken}
+    shape = fields.pop("input", a.input) if "input" in used else None
+    return Architecture(
+        shape, tuple(made), found[0], fields.pop("penalties", a.penalties), tuple(found[1:])
+    )
+
+
+def _needed(edges: list[str], sources: Mapping[int, tuple[str, ...]]) -> list[int]:
+    """The layers that these edges depend on, in order."""
+    found: set[int] = set()
+    todo = [n for n in edges if n != "input"]
+    while todo:
+        i = int(todo.pop().split(".")[1])
+        if i not in found:
+            found.add(i)
+            todo += [n for n in sources[i] if n != "input"]
+    return sorted(found)

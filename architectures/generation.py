@@ -1,10 +1,14 @@
 """Random architectures, valid by construction.
 
-One function, `build`, makes a network by choosing among options, each list of them ordered
-from simple to complex, with a continue flag for every layer.  Who chooses is a parameter:
-`generate` chooses by a seed, `architectures` lets Hypothesis choose, which then shrinks a
-failing network to a small one.  Only structure is drawn; values come from the seed
-(`cases.py`).
+One function, `build`, grows a network layer by layer, choosing among the operators that fit
+the shape at hand (`strategies.py`), each list of them ordered from simple to complex, with a
+continue flag for every block.  An operator of several inputs takes earlier edges of a fitting
+shape (a residual connection, a gate) or new `variable`s; a layer now and then shares the
+parameters of an earlier one; a second loss may look at an earlier edge.
+
+Who chooses is a parameter: `generate` chooses by a seed, and prefers pairs of neighbours that
+it has drawn least often; `architectures` lets Hypothesis choose, which then shrinks a failing
+network to a small one.  Only structure is drawn; values come from the seed (`cases.py`).
 
 The seeded networks do not come from Hypothesis's engine: it mixes in constants that it
 finds in the modules of its host, and would make the same seed mean another run elsewhere.
@@ -12,77 +16,69 @@ finds in the modules of its host, and would make the same seed mean another run 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from . import losses as ls
 from . import operators as ops
-from .architecture import Architecture
+from .architecture import Architecture, edge_name
 from .cases import DType, Lane, stream
+from .coverage import INPUT, Seen, ranks_taken
 from .exactness import EXACT_OPERATORS, is_exact
+from .operators import Shape, output_shape, parameter_shapes, size
+from .strategies import JOINT, MOST_ENTRIES, STRATEGIES, Choose, Drawing, Joint, embedding
+from .surgery import rebuilt
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-Choose = Callable[[Sequence[Any]], Any]
-"""Picks one of several options, the first being the simplest."""
 
-ACTIVATION_NAMES: Mapping[str, type[ops.Operator]] = {
-    str(op.__struct_config__.tag): op for op in ops.ACTIVATIONS
-}
-LOSS_NAMES: Mapping[str, type[ls.Loss]] = {str(op.__struct_config__.tag): op for op in ls.LOSSES}
+def _by_name(kinds: Sequence[Any]) -> Mapping[str, Any]:
+    return {str(kind.__struct_config__.tag): kind for kind in kinds}
 
-GATED = {"glu", "swiglu"}
-"""They halve the features."""
+
+OPERATOR_NAMES: Mapping[str, type[ops.Operator]] = _by_name(ops.OPERATORS)
+ACTIVATION_NAMES: Mapping[str, type[ops.Operator]] = _by_name(ops.ACTIVATIONS)
+LOSS_NAMES: Mapping[str, type[ls.Loss]] = _by_name(ls.LOSSES)
 
 KINKED: tuple[type[ops.Operator], ...] = (
     ops.ReLU, ops.LeakyReLU, ops.PReLU, ops.ELU, ops.SELU, ops.HardTanh, ops.ReLU6,
-    ops.HardSigmoid, ops.HardSwish, ops.SoftShrink, ops.HardShrink,
+    ops.HardSigmoid, ops.HardSwish, ops.SoftShrink, ops.HardShrink, ops.Max, ops.MaxPool1d,
+    ops.MaxPool2d, ops.GlobalMaxPool, ops.Maximum, ops.Minimum, ops.RNN,
 )  # fmt: skip
-"""Activations with a point where they are not differentiable."""
+"""Operators with a point where they are not differentiable."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How large networks may grow, and which operators they are made of (all where empty).
+    """How large networks may grow, and what they are made of (anything, where empty).
 
-    ValueError where no network fits.
+    `activations` alone asks for feed-forward networks of dense layers and these; `operators`
+    for any networks whose layers are among them.  ValueError where no network fits.
     """
 
     max_depth: int = 4
-    max_width: int = 8
-    max_batch: int = 5
+    max_width: int = 6
+    max_batch: int = 4
     activations: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
+    operators: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.max_width < 2 and self.activations and set(self.activations) <= GATED:
-            names = " and ".join(sorted(GATED))
+        gated = {"glu", "swiglu"}
+        if self.max_width < 2 and self.activations and set(self.activations) <= gated:
+            names = " and ".join(sorted(gated))
             raise ValueError(f"{names} halve the features, so max_width must be at least 2")
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The operators that are asked for; empty for all."""
+        chosen = {*self.operators, *self.activations}
+        return frozenset(chosen | {"dense"} if self.activations and not self.operators else chosen)
 
-ATTRIBUTES: Mapping[type[ops.Operator], Mapping[str, Sequence[Any]]] = {
-    **{op: {} for op in ops.ACTIVATIONS},
-    ops.LeakyReLU: {"slope": (0.25, 0.01, 0.1, -0.5, 2.0)},
-    ops.PReLU: {"shared": (True, False)},
-    ops.ELU: {"alpha": (1.0, 0.5, 2.0)},
-    ops.CELU: {"alpha": (1.0, 0.5, 2.0)},
-    ops.GELU: {"form": ("exact", "tanh")},
-    ops.Softplus: {"beta": (1.0, 0.5, 3.0)},
-    ops.HardTanh: {"low": (-1.0, -0.5), "high": (1.0, 2.0)},
-    ops.SoftShrink: {"threshold": (0.5, 1.0)},
-    ops.HardShrink: {"threshold": (0.5, 1.0)},
-    ops.Sine: {"frequency": (1.0, 0.5, 3.0)},
-    ops.Softmax: {"axis": (-1, 1, 0, -2)},
-    ops.LogSoftmax: {"axis": (-1, 1, 0, -2)},
-}
-"""The options for the attributes of each activation."""
-
-EXACT_ATTRIBUTES: Mapping[type[ops.Operator], Mapping[str, Sequence[Any]]] = {
-    ops.LeakyReLU: {"slope": (0.25, 0.5, -0.5)},
-}
-"""Where the exact lane needs others."""
 
 _ENTRIES = {"reduction": ("sum", "mean", "batch_mean")}
 _ROWS = {"reduction": ("sum", "mean")}
@@ -104,9 +100,13 @@ LOSS_ATTRIBUTES: Mapping[type[ls.Loss], Mapping[str, Sequence[Any]]] = {
     ls.SquaredHinge: {"margin": (1.0, 0.5), **_ROWS},
     ls.KLDivergence: {"log_target": (False, True), **_ENTRIES},
     ls.Cosine: _ROWS,
+    ls.CTC: _ROWS,
+    ls.TripletMargin: {"margin": (1.0, 0.5), **_ROWS},
+    ls.Dice: {"smooth": (1.0, 0.1), **_ROWS},
+    ls.Focal: {"gamma": (2.0, 0.0, 1.5), "alpha": (None, 0.25), **_ENTRIES},
+    ls.GaussianKL: _ENTRIES,
 }  # fmt: skip
 """The options for the attributes of each loss, but for those that depend on its outputs."""
-
 
 EXACT_LOSSES: tuple[ls.Loss, ...] = (
     ls.WeightedSum(),
@@ -119,113 +119,341 @@ EXACT_LOSSES: tuple[ls.Loss, ...] = (
 SMALL = {"exact": (3, 4, 4), "tie": (2, 3, 3)}
 """The most depth, width and batch of the lanes that need small networks."""
 
+FAN = {2: 1, 3: 2, 4: 2, 5: 1}
+"""How often a network begins with so many axes: (N, F), (N, T, F), (N, C, H, W), (N, C, D, H, W)."""
+
+
+@dataclass
+class _Growing:
+    """A network on its way: its layers, the shape at every edge, and who chooses."""
+
+    choose: Choose
+    limits: Limits
+    lane: Lane
+    seen: Seen | None
+    drawing: Drawing
+    input: Shape | None = None
+    layers: list[ops.Operator] = field(default_factory=list)
+    shapes: dict[str, Shape] = field(default_factory=dict)
+
+    @property
+    def here(self) -> str:
+        """The edge that the next layer takes."""
+        return edge_name(len(self.layers))
+
+    @property
+    def maker(self) -> str:
+        """The name of the operator that made it."""
+        return self.layers[-1].name if self.layers else INPUT
+
+    def append(self, op: ops.Operator, inputs: tuple[str, ...] = ()) -> None:
+        """Add a layer that takes these edges, the last one where there are none."""
+        takes = ops.RULES[type(op)].arity[1] != 0
+        sources = (inputs or (self.here,)) if takes else ()
+        if sources and sources != (self.here,):
+            op = msgspec.structs.replace(op, inputs=sources)
+        shape = output_shape(op, *(self.shapes[n] for n in sources))
+        self.layers.append(op)
+        self.shapes[self.here] = shape
+
+    def join(self, joint: Joint, x: str) -> None:
+        """Add a layer of several inputs: x, and earlier edges that fit, or new variables."""
+        others = []
+        for shape in joint.others:
+            fitting = [n for n, s in self.shapes.items() if s == shape and n != x]
+            if self.limits.names and "variable" not in self.limits.names and not fitting:
+                return
+            if fitting and self.choose((True, True, False)):
+                others.append(self.choose(list(reversed(fitting))))
+            else:
+                self.append(ops.Variable(shape))
+                others.append(self.here)
+        inputs = (*others, x) if joint.swapped else (x, *others)
+        self.append(joint.operator, inputs)
+
 
 def build(
-    choose: Choose, limits: Limits, lane: Lane = "generic", dtype: DType = "float64"
+    choose: Choose,
+    limits: Limits,
+    lane: Lane = "generic",
+    dtype: DType = "float64",
+    seen: Seen | None = None,
 ) -> Architecture:
-    """A feed-forward network within `limits`, fit for a lane and a dtype."""
+    """A network within `limits`, fit for a lane and a dtype.
+
+    With `seen` the pairs of neighbours drawn least often are preferred.
+    """
     depth, width, batch = SMALL.get(lane, (limits.max_depth, limits.max_width, limits.max_batch))
     depth, width = min(depth, limits.max_depth), min(width, limits.max_width)
-    rows = choose(range(1, min(batch, limits.max_batch) + 1))
-    first = features = choose(range(1, width + 1))
-    layers: list[ops.Operator] = []
-    required = limits.activations != ()
+    drawing = Drawing(choose, width, lane == "exact")
+    growing = _Growing(choose, limits, lane, seen, drawing)
+    rows = int(choose(range(1, min(batch, limits.max_batch) + 1)))
+    _begin(growing, rows)
+    required = bool(limits.names)
     for block in range(depth + 1):
         more = choose(range(4))  # also where it does not count, so that a block that is
         if block == depth or not (more or required):  # deleted leaves the others in step
             break
-        required = False
-        if choose(range(5)) or not layers:
-            features = choose(range(1, width + 1))
-            layers.append(ops.Dense(features, choose((False, True))))
-        allowed = _allowed(limits, lane)
-        if lane == "tie" and choose((False, True)):
-            allowed = [op for op in allowed if op in KINKED] or allowed
-        fitting = [op for op in allowed if features % 2 == 0 or op not in (ops.GLU, ops.SwiGLU)]
-        if not fitting:  # gated units alone are allowed, and they halve the features
-            features += 1 if features < width else -1
-            if isinstance(layers[-1], ops.Dense):
-                layers.pop()
-            layers.append(ops.Dense(features))
-            fitting = allowed
-        layers.append(_activation(choose, choose(fitting), lane))
-        features = ops.output_shape(layers[-1], (rows, features))[-1]
-    loss_kind = choose(_loss_kinds(limits, lane))
-    if choose((False, True)) or not layers or loss_kind is ls.BinaryCrossEntropy:
-        features = choose(range(1, width + 1))
-        layers.append(ops.Dense(features))
-    if loss_kind is ls.BinaryCrossEntropy:
-        layers.append(ops.Sigmoid())
-    loss = _loss(choose, loss_kind, features, lane)
+        required = not _grow(growing) and required
+    _finish(growing)
+    loss = _choose_loss(growing)
+    auxiliary = _auxiliary(growing)
     strengths = (0.0, 0.5) if lane == "exact" else (0.0, 0.5, 0.01)
     count = choose(range(3)) if choose((False, True)) else 0
     penalties = tuple(choose((ls.L1, ls.L2))(choose(strengths)) for _ in range(count))
-    return _fitted((rows, first), tuple(layers), loss, penalties, lane, dtype)
+    return _fitted(growing, loss, penalties, auxiliary, dtype)
 
 
-def _allowed(limits: Limits, lane: Lane) -> list[type[ops.Operator]]:
-    chosen = [ACTIVATION_NAMES[n] for n in limits.activations] or list(ops.ACTIVATIONS)
-    exact = [op for op in chosen if op in EXACT_OPERATORS]
-    return exact if lane == "exact" and exact else chosen
+# --- how a network begins and grows -----------------------------------------------------
 
 
-def _activation(choose: Choose, kind: type[ops.Operator], lane: Lane) -> ops.Operator:
-    options = ATTRIBUTES[kind]
-    if lane == "exact":
-        options = EXACT_ATTRIBUTES.get(kind, options)
-    return kind(**{name: choose(values) for name, values in options.items()})
+def _begin(g: _Growing, rows: int) -> None:
+    """The input, of two to five axes, or an embedding."""
+    choose, width = g.choose, g.drawing.width
+    ranks = [rank for rank, count in FAN.items() for _ in range(count)]
+    names = g.limits.names
+    if names:
+        ranks = [r for r in ranks if _any_fits(g, r)] or [2]
+    rank = int(choose(ranks))
+    sizes = (4, 3, 2, 1) if rank < 5 else (2, 3)
+    if "embedding" in names or (not names and rank <= 3 and not choose(range(6))):
+        shape = (rows,) if rank == 2 else (rows, int(choose((3, 2, 1))))
+        g.append(embedding(g.drawing, shape))
+        return
+    axes = {
+        2: lambda: (g.drawing.units(),),
+        3: lambda: (int(choose(sizes)), g.drawing.units()),
+    }.get(rank, lambda: (min(width, int(choose((2, 1, 3, 4)))),
+                         *(int(choose(sizes)) for _ in range(rank - 2))))  # fmt: skip
+    g.input = (rows, *axes())
+    g.shapes["input"] = g.input
 
 
-def _loss_kinds(limits: Limits, lane: Lane) -> list[type[ls.Loss]]:
-    chosen = [LOSS_NAMES[n] for n in limits.losses] or list(ls.LOSSES)
+def _any_fits(g: _Growing, rank: int) -> bool:
+    """Whether some operator that is asked for, dense layers and activations apart, has this rank."""
+    wanted = [n for n in g.limits.names if n not in ACTIVATION_NAMES and n != "dense"]
+    return any(rank in ranks_taken(n) for n in wanted) if wanted else rank == 2
+
+
+def _grow(g: _Growing) -> bool:
+    """One block: perhaps a dense layer, and an operator that fits; whether that is one asked for."""
+    choose, x = g.choose, g.shapes[g.here]
+    allowed = _allowed(g)
+    weighted = ops.Dense in allowed and (choose(range(5)) if len(x) == 2 else not choose(range(3)))
+    if weighted:
+        g.append(ops.Dense(g.drawing.units(), choose((True, False))))
+    for kind in _candidates(g, allowed):
+        before = len(g.layers)
+        _draw(g, kind)
+        if len(g.layers) > before:
+            _share(g)
+            return True
+    return False
+
+
+def _allowed(g: _Growing) -> list[type[ops.Operator]]:
+    names = g.limits.names
+    chosen = [kind for name, kind in OPERATOR_NAMES.items() if not names or name in names]
+    chosen = [kind for kind in chosen if kind in STRATEGIES or kind in JOINT]
+    exact = [kind for kind in chosen if kind in EXACT_OPERATORS]
+    return exact if g.lane == "exact" and exact else chosen
+
+
+def _candidates(g: _Growing, allowed: list[type[ops.Operator]]) -> Iterator[type[ops.Operator]]:
+    """Operators to try, one after the other until one fits the shape."""
+    kinds = [k for k in allowed if k is not ops.Dense] or allowed
+    if g.lane == "tie" and g.choose((False, True)):
+        kinds = [k for k in kinds if k in KINKED] or kinds
+    for _ in range(len(kinds)):
+        options = kinds
+        if g.seen is not None and g.choose((True, True, False)):
+            rarest = set(g.seen.rarest(g.maker, [_tag(k) for k in kinds]))
+            options = [k for k in kinds if _tag(k) in rarest]
+        kind = g.choose(options)
+        yield kind
+        kinds = [k for k in kinds if k is not kind]
+
+
+def _tag(kind: type[ops.Operator]) -> str:
+    return str(kind.__struct_config__.tag)
+
+
+def _draw(g: _Growing, kind: type[ops.Operator]) -> None:
+    """Add an operator of this kind if one fits, and is not too large."""
+    here, x = g.here, g.shapes[g.here]
+    joint = kind in JOINT and (kind not in STRATEGIES or g.drawing.flag())
+    if joint:
+        drawn = JOINT[kind](g.drawing, x)
+        if drawn is None or any(size(s) > MOST_ENTRIES for s in drawn.others):
+            return
+        g.join(drawn, here)
+        return
+    op = STRATEGIES[kind](g.drawing, x)
+    if op is not None and size(output_shape(op, x)) <= MOST_ENTRIES:
+        g.append(op)
+
+
+def _share(g: _Growing) -> None:
+    """Once in a while, the last layer once more, on its own output, with the same parameters."""
+    last = g.layers[-1]
+    shapes = tuple(g.shapes[n] for n in last.inputs) or (g.shapes[edge_name(len(g.layers) - 1)],)
+    if last.inputs or not parameter_shapes(last, *shapes) or g.choose(range(6)):
+        return
+    again = msgspec.structs.replace(last, share=f"layers.{len(g.layers) - 1}")
+    try:
+        output_shape(again, g.shapes[g.here])
+        same = parameter_shapes(again, g.shapes[g.here]) == parameter_shapes(last, *shapes)
+    except ValueError:
+        return
+    if same:
+        g.append(again)
+
+
+def _finish(g: _Growing) -> None:
+    """Where nothing was added, a dense layer; else one now and then."""
+    dense = not g.limits.names or "dense" in g.limits.names or not g.layers
+    if dense and (not g.layers or (g.choose((False, True)) and g.choose((False, True)))):
+        g.append(ops.Dense(g.drawing.units()))
+
+
+# --- losses -----------------------------------------------------------------------------
+
+
+def _loss_kinds(g: _Growing) -> list[type[ls.Loss]]:
+    chosen = [LOSS_NAMES[n] for n in g.limits.losses] or list(ls.LOSSES)
     exact = [kind for kind in chosen if any(isinstance(e, kind) for e in EXACT_LOSSES)]
-    return exact if lane == "exact" and exact else chosen
+    return exact if g.lane == "exact" and exact else chosen
 
 
-def _loss(choose: Choose, kind: type[ls.Loss], features: int, lane: Lane) -> ls.Loss:
-    """A loss of a kind for so many outputs, with weights and an ignored class now and then."""
+def _choose_loss(g: _Growing) -> ls.Loss:
+    """A loss for the last edge, with the layers that it needs before it."""
+    kinds = _loss_kinds(g)
+    if g.seen is not None and g.choose((True, True, False)):
+        rarest = set(g.seen.rarest(g.maker, [str(k.__struct_config__.tag) for k in kinds]))
+        kinds = [k for k in kinds if str(k.__struct_config__.tag) in rarest]
+    kind: Any = g.choose(kinds)
+    if kind is ls.CTC and (len(g.shapes[g.here]) != 3 or g.shapes[g.here][-1] < 2):
+        kind = g.choose([k for k in _loss_kinds(g) if k is not ls.CTC] or [ls.CTC])
+    if kind is ls.CTC:
+        _make_sequence(g)
+    if kind in (ls.BinaryCrossEntropy, ls.Dice):
+        if kind is ls.Dice or g.choose((True, False)):
+            g.append(ops.Sigmoid())
+        else:
+            g.append(g.choose((ops.HardSigmoid(), ops.Softmax())))
+    return _with_edges(g, _loss(g, kind, g.shapes[g.here]))
+
+
+def _make_sequence(g: _Growing) -> None:
+    """Bring the last edge to (N, T, C) with two classes at least."""
+    x = g.shapes[g.here]
+    if len(x) == 2:
+        g.append(ops.Reshape((1, x[-1])))
+    elif len(x) > 3:
+        g.append(ops.Flatten(len(x) - 2))
+    if g.shapes[g.here][-1] < 2:
+        g.append(ops.Dense(2))
+
+
+def _with_edges(g: _Growing, loss: ls.Loss) -> ls.Loss:
+    """The loss with its further edges: earlier ones of the same shape, or new variables."""
+    needed = ls.ARITY.get(type(loss), 1)
+    if needed == 1:
+        return loss
+    names = [g.here]
+    while len(names) < needed:
+        fitting = [n for n, s in g.shapes.items() if s == g.shapes[names[0]] and n not in names]
+        if fitting and g.drawing.flag():
+            names.append(g.choose(list(reversed(fitting))))
+        else:
+            g.append(ops.Variable(g.shapes[names[0]]))
+            names.append(g.here)
+    return msgspec.structs.replace(loss, inputs=tuple(names))
+
+
+def _loss(g: _Growing, kind: Any, y: Shape) -> ls.Loss:
+    """A loss of a kind for an output, with weights and an ignored class now and then."""
+    choose, features = g.choose, y[-1]
     exact = [e for e in EXACT_LOSSES if isinstance(e, kind)]
-    if lane == "exact" and exact:
+    if g.lane == "exact" and exact:
         found: ls.Loss = choose(exact)
         return found
     chosen = {name: choose(values) for name, values in LOSS_ATTRIBUTES[kind].items()}
+    if kind is ls.CTC:
+        return kind(**chosen, **_labels(choose, y))  # type: ignore[no-any-return]
     for name in ("class_weights", "positive_weights"):
         if name in kind.__struct_fields__ and choose((False, True)):
             chosen[name] = tuple(choose((1.0, 0.5, 2.0)) for _ in range(features))
     ignores = "ignore_index" in kind.__struct_fields__ and chosen.get("target") != "probabilities"
     if ignores and features > 1 and choose((False, True)):
         chosen["ignore_index"] = choose(range(features))
-    return kind(**chosen)
+    return kind(**chosen)  # type: ignore[no-any-return]
+
+
+def _labels(choose: Choose, y: Shape) -> dict[str, Any]:
+    """Numbers of labels that the steps are enough for, and lengths now and then."""
+    batch, steps, classes = y
+    labels = int(choose(range(1, (steps + 1) // 2 + 1)))
+    chosen: dict[str, Any] = {"labels": labels, "blank": choose((0, classes - 1))}
+    if choose((False, True)):
+        chosen["input_lengths"] = tuple(
+            int(choose(range(steps, 2 * labels - 2, -1))) for _ in range(batch)
+        )
+        chosen["target_lengths"] = tuple(int(choose(range(labels, 0, -1))) for _ in range(batch))
+    return chosen
+
+
+def _auxiliary(g: _Growing) -> tuple[ls.Loss, ...]:
+    """A further loss on some edge, once in a while."""
+    if g.choose(range(6)) != 5:
+        return ()
+    edge = g.choose(list(g.shapes))
+    simple = [ls.WeightedSum(), ls.SquaredError()]
+    smooth = [*simple, ls.LogCosh(), ls.Huber()]
+    loss = g.choose(simple if g.lane == "exact" else smooth)
+    return (msgspec.structs.replace(loss, inputs=(edge,)),)
 
 
 def _fitted(
-    shape: tuple[int, int],
-    layers: tuple[Any, ...],
-    loss: Any,
-    penalties: tuple[Any, ...],
-    lane: Lane,
-    dtype: DType,
+    g: _Growing, loss: ls.Loss, penalties: tuple[Any, ...], auxiliary: Any, dtype: DType
 ) -> Architecture:
-    """The network; on the exact lane, without the last layers that would need more bits.
+    """The network; on the exact lane, cut off where it would need more bits.
 
     Another loss than the exact lane's never becomes exact, and may depend on its last layer.
     """
-    trims = lane == "exact" and loss in EXACT_LOSSES
-    while True:
-        architecture = Architecture(shape, layers, loss, penalties)
-        if not trims or is_exact(architecture, dtype) or len(layers) <= 2:
-            return architecture
-        layers = layers[:-1]
+    a = Architecture(g.input, tuple(g.layers), loss, penalties, auxiliary)  # type: ignore[arg-type]
+    if g.lane != "exact" or loss not in EXACT_LOSSES:
+        return a
+    while not is_exact(a, dtype) and len(a.layers) > 2:
+        earlier = edge_name(len(a.layers) - 1)
+        a = rebuilt(a, loss=msgspec.structs.replace(loss, inputs=(earlier,)), auxiliary=())
+    return a
+
+
+# --- who chooses ------------------------------------------------------------------------
 
 
 def generate(
-    limits: Limits, lane: Lane, dtype: DType, start: int, count: int
+    limits: Limits,
+    lane: Lane,
+    dtype: DType,
+    start: int,
+    count: int,
+    seen: Seen | None = None,
 ) -> list[Architecture]:
-    """`count` architectures from the seed `start`; the same arguments give the same list."""
+    """`count` architectures from the seed `start`; the same arguments give the same list.
+
+    With `seen` they steer towards pairs that it does not hold yet, and are added to it.
+    """
 
     def network(i: int) -> Architecture:
         rng = stream(start, f"architecture/{i}")
-        return build(lambda options: options[int(rng.integers(len(options)))], limits, lane, dtype)
+        a = build(
+            lambda options: options[int(rng.integers(len(options)))], limits, lane, dtype, seen
+        )
+        if seen is not None:
+            seen.add(a)
+        return a
 
     return [network(i) for i in range(count)]
 

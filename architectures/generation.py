@@ -52,6 +52,10 @@ KINKED: tuple[type[ops.Operator], ...] = (
 """Operators with a point where they are not differentiable."""
 
 
+GATED: tuple[type[ops.Operator], ...] = (ops.GLU, ops.SwiGLU)
+"""They halve the features."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """How large networks may grow, and what they are made of (anything, where empty).
@@ -68,7 +72,7 @@ class Limits:
     operators: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        gated = {"glu", "swiglu"}
+        gated = {str(kind.__struct_config__.tag) for kind in GATED}
         if self.max_width < 2 and self.activations and set(self.activations) <= gated:
             names = " and ".join(sorted(gated))
             raise ValueError(f"{names} halve the features, so max_width must be at least 2")
@@ -161,8 +165,6 @@ class _Growing:
         others = []
         for shape in joint.others:
             fitting = [n for n, s in self.shapes.items() if s == shape and n != x]
-            if self.limits.names and "variable" not in self.limits.names and not fitting:
-                return
             if fitting and self.choose((True, True, False)):
                 others.append(self.choose(list(reversed(fitting))))
             else:
@@ -215,15 +217,17 @@ def _begin(g: _Growing, rows: int) -> None:
     if names:
         ranks = [r for r in ranks if _any_fits(g, r)] or [2]
     rank = int(choose(ranks))
-    sizes = (4, 3, 2, 1) if rank < 5 else (2, 3)
-    if "embedding" in names or (not names and rank <= 3 and not choose(range(6))):
-        shape = (rows,) if rank == 2 else (rows, int(choose((3, 2, 1))))
+    sizes = (1, 2, 3, 4) if rank < 5 else (2, 3)
+    if "embedding" in names or (not names and rank <= 3 and choose(range(6)) == 5):
+        shape = (rows,) if rank == 2 else (rows, int(choose((1, 2, 3))))
         g.append(embedding(g.drawing, shape))
         return
+    even = names & {"rotary", "glu", "swiglu"} and width > 1
+    features = int(choose(range(2, width + 1, 2))) if even else g.drawing.units()
     axes = {
-        2: lambda: (g.drawing.units(),),
-        3: lambda: (int(choose(sizes)), g.drawing.units()),
-    }.get(rank, lambda: (min(width, int(choose((2, 1, 3, 4)))),
+        2: lambda: (features,),
+        3: lambda: (int(choose(sizes)), features),
+    }.get(rank, lambda: (min(width, int(choose((1, 2, 3, 4)))),
                          *(int(choose(sizes)) for _ in range(rank - 2))))  # fmt: skip
     g.input = (rows, *axes())
     g.shapes["input"] = g.input
@@ -239,7 +243,9 @@ def _grow(g: _Growing) -> bool:
     """One block: perhaps a dense layer, and an operator that fits; whether that is one asked for."""
     choose, x = g.choose, g.shapes[g.here]
     allowed = _allowed(g)
-    weighted = ops.Dense in allowed and (choose(range(5)) if len(x) == 2 else not choose(range(3)))
+    often = (True, True, False) if g.limits.names else (False, True)
+    dense = choose(often if len(x) == 2 else (False, False, False, True))
+    weighted = ops.Dense in allowed and dense
     if weighted:
         g.append(ops.Dense(g.drawing.units(), choose((True, False))))
     for kind in _candidates(g, allowed):
@@ -248,6 +254,11 @@ def _grow(g: _Growing) -> bool:
         if len(g.layers) > before:
             _share(g)
             return True
+    if set(allowed) & set(GATED) and g.drawing.width > 1:  # they halve the features
+        features = g.shapes[g.here][-1]
+        g.append(ops.Dense(features + 1 if features < g.drawing.width else features - 1))
+        _draw(g, choose([kind for kind in allowed if kind in GATED]))
+        return True
     return False
 
 
@@ -256,7 +267,8 @@ def _allowed(g: _Growing) -> list[type[ops.Operator]]:
     chosen = [kind for name, kind in OPERATOR_NAMES.items() if not names or name in names]
     chosen = [kind for kind in chosen if kind in STRATEGIES or kind in JOINT]
     exact = [kind for kind in chosen if kind in EXACT_OPERATORS]
-    return exact if g.lane == "exact" and exact else chosen
+    useful = exact and exact != [ops.Dense]
+    return exact if g.lane == "exact" and useful else chosen
 
 
 def _candidates(g: _Growing, allowed: list[type[ops.Operator]]) -> Iterator[type[ops.Operator]]:
@@ -297,7 +309,7 @@ def _share(g: _Growing) -> None:
     """Once in a while, the last layer once more, on its own output, with the same parameters."""
     last = g.layers[-1]
     shapes = tuple(g.shapes[n] for n in last.inputs) or (g.shapes[edge_name(len(g.layers) - 1)],)
-    if last.inputs or not parameter_shapes(last, *shapes) or g.choose(range(6)):
+    if last.inputs or not parameter_shapes(last, *shapes) or g.choose(range(6)) != 5:
         return
     again = msgspec.structs.replace(last, share=f"layers.{len(g.layers) - 1}")
     try:
@@ -311,7 +323,7 @@ def _share(g: _Growing) -> None:
 
 def _finish(g: _Growing) -> None:
     """Where nothing was added, a dense layer; else one now and then."""
-    dense = not g.limits.names or "dense" in g.limits.names or not g.layers
+    dense = not g.limits.names or "dense" in g.limits.names
     if dense and (not g.layers or (g.choose((False, True)) and g.choose((False, True)))):
         g.append(ops.Dense(g.drawing.units()))
 
@@ -419,12 +431,15 @@ def _fitted(
 ) -> Architecture:
     """The network; on the exact lane, cut off where it would need more bits.
 
-    Another loss than the exact lane's never becomes exact, and may depend on its last layer.
+    Another loss than the exact lane's never becomes exact, and may depend on its last layer;
+    nor does a network of other operators, where those are asked for.
     """
     a = Architecture(g.input, tuple(g.layers), loss, penalties, auxiliary)  # type: ignore[arg-type]
-    if g.lane != "exact" or loss not in EXACT_LOSSES:
+    kinds = {type(layer) for layer in g.layers}
+    if g.lane != "exact" or loss not in EXACT_LOSSES or not kinds <= set(EXACT_OPERATORS):
         return a
-    while not is_exact(a, dtype) and len(a.layers) > 2:
+    fewest = 2 if g.limits.names else 1
+    while not is_exact(a, dtype) and len(a.layers) > fewest:
         earlier = edge_name(len(a.layers) - 1)
         a = rebuilt(a, loss=msgspec.structs.replace(loss, inputs=(earlier,)), auxiliary=())
     return a

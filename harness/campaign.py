@@ -28,6 +28,7 @@ import msgspec
 
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import DTYPES, LANES, Case, DType, Lane, draw_case
+from backproof.architectures.coverage import Seen
 from backproof.architectures.exactness import is_exact
 from backproof.architectures.generation import Limits, generate
 from backproof.checkers.verdict import CHECKERS, CheckerName, Verdict, verify
@@ -142,6 +143,7 @@ def plan(options: Options) -> Iterator[Job]:
     cycle = cycle or options.lanes
     drawn: dict[tuple[Lane, int], list[Architecture]] = {}
     index = job = 0
+    seen = Seen()
     while not options.cases or index < options.cases:
         lane = cycle[job % len(cycle)]
         block, place = divmod(job, BATCH)
@@ -152,7 +154,9 @@ def plan(options: Options) -> Iterator[Job]:
                 narrowest: DType = "float32" if "float32" in options.dtypes else "float64"
                 start = options.seed * 2**20 + block * len(LANES) + LANES.index(lane)
                 drawn = {key: value for key, value in drawn.items() if key[1] == block}
-                drawn[lane, block] = generate(options.limits, lane, narrowest, start, BATCH)
+                drawn[lane, block] = generate(
+                    options.limits, lane, narrowest, start, BATCH, seen
+                )
             architecture = drawn[lane, block][place]
         specs = []
         for dtype in options.dtypes:

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, Entry] = {
     "run": Entry("run", "command", "Verify the reference on random networks: the main job."),
     "replay": Entry("replay", "command", "Run a saved failure again."),
     "report": Entry("report", "command", "Make every report again from a run's events."),
+    "ops": Entry("ops", "command", "The operators, and the derivation of each."),
     "explain": Entry("explain", "explain", "The worked example of backpropagation."),
     "train": Entry("train", "train", "Gradient descent, every step verified."),
     "schema": Entry("schema", "command", "The JSON Schema of an architecture file."),

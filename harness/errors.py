@@ -6,9 +6,10 @@ pytest's exit codes: 1 says that a gradient is wrong, so bad input must say some
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import rich_click as click
@@ -26,6 +27,15 @@ class UsageProblem(click.ClickException):
     """One sentence for whoever typed the command, and exit code 4."""
 
     exit_code = USAGE
+
+
+def unknown(word: str, names: Iterable[str]) -> str:
+    """What there is instead of a name that is not known: all, or of many the closest."""
+    known = list(names)
+    if len(known) <= 16:
+        return f"there are {', '.join(known)}"
+    close = difflib.get_close_matches(word, known, 3, 0.5)
+    return f"perhaps {' or '.join(close)}" if close else f"there are {len(known)} others"
 
 
 @contextlib.contextmanager

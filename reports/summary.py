@@ -14,6 +14,7 @@ import msgspec
 from ..architectures.architecture import Architecture
 from ..checkers.comparison import Status
 from ..checkers.verdict import OperatorVerdict, Verdict, worst
+from .coverage import Coverage, coverage
 from .events import (
     AnyEvent,
     CaseFinished,
@@ -150,6 +151,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     operators: tuple[Row, ...]
     by_checker: tuple[Row, ...]
     groups: tuple[Group, ...]
+    coverage: Coverage
     reasons: tuple[Reason, ...]
     controls: Controls
     failures: tuple[Failure, ...]
@@ -184,6 +186,7 @@ def summarise(events: Iterable[AnyEvent]) -> Summary:
         operators=_operators(cases),
         by_checker=_checkers(cases),
         groups=_groups(cases),
+        coverage=coverage(cases),
         reasons=_reasons(cases),
         controls=_controls(_of(events, ControlFinished)),
         failures=_failures(cases, _of(events, FailureSaved)),

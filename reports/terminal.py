@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..checkers.comparison import Comparison, Status
+from .coverage import Coverage
 from .exit_codes import ExitCode, headline, outcome
 from .summary import Controls, Counts, Failure, Row, Summary
 from .text import count, cut, duration, number, printable, resolution
@@ -48,6 +49,7 @@ def render(summary: Summary, console: Console, folder: str | Path | None = None)
     console.print()
     _print(console, (_LEGEND, "dim"))
     _undecided(summary, console)
+    _coverage(summary.coverage, console)
     _controls(summary.controls, console)
     for failure in summary.failures[:PAGES]:
         console.print()
@@ -140,6 +142,15 @@ def _undecided(summary: Summary, console: Console) -> None:
     for why in summary.reasons[:3]:
         text = f": {count(why.cases, 'case')}, {cut(printable(why.reason), 120)}"
         _print(console, (why.status, STYLES[why.status]), (text, ""))
+
+
+def _coverage(coverage: Coverage, console: Console) -> None:
+    if coverage.possible:
+        text = (
+            f"pairs of neighbours: {coverage.verified:,} verified of {coverage.possible:,} "
+            "that these operators could form"
+        )
+        _print(console, (text, ""))
 
 
 def _controls(controls: Controls, console: Console) -> None:

@@ -7,25 +7,29 @@ import subprocess
 import sys
 from collections import Counter
 
+import msgspec
 import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
-from backproof.architectures.architecture import Architecture
+from backproof.architectures.architecture import Architecture, dumps, loads
 from backproof.architectures.cases import DTYPES, LANES, DType, Lane, draw_case
-from backproof.architectures.exactness import EXACT_OPERATORS
+from backproof.architectures.coverage import Seen, possible_pairs
+from backproof.architectures.exactness import EXACT_OPERATORS, is_exact
 from backproof.architectures.generation import (
     ACTIVATION_NAMES,
-    ATTRIBUTES,
     EXACT_LOSSES,
     LOSS_NAMES,
+    OPERATOR_NAMES,
     SMALL,
     Limits,
     architectures,
     generate,
 )
+from backproof.architectures.operators import size
+from backproof.architectures.strategies import JOINT, MOST_ENTRIES, STRATEGIES
 
 LIMITS = st.builds(
     Limits,
@@ -34,18 +38,16 @@ LIMITS = st.builds(
     max_batch=st.integers(1, 9),
     activations=st.lists(st.sampled_from(list(ACTIVATION_NAMES)), max_size=3).map(tuple),
     losses=st.lists(st.sampled_from(list(LOSS_NAMES)), max_size=3).map(tuple),
+    operators=st.lists(st.sampled_from(list(OPERATOR_NAMES)), max_size=3).map(tuple),
 )
+
+MADE_FOR_LOSSES = {"sigmoid", "hard_sigmoid", "softmax", "variable", "reshape", "flatten", "dense"}
+"""What a loss may ask for: probabilities, a sequence, further edges."""
 
 
 @functools.cache
 def many(lane: Lane) -> tuple[Architecture, ...]:
     return tuple(a for start in range(12) for a in generate(Limits(), lane, "float64", start, 64))
-
-
-def hidden(a: Architecture) -> tuple[ops.Operator, ...]:
-    """The layers that were drawn as activations: all but the sigmoid that a loss asks for."""
-    layers = a.layers[:-1] if isinstance(a.loss, ls.BinaryCrossEntropy) else a.layers
-    return tuple(layer for layer in layers if not isinstance(layer, ops.Dense))
 
 
 @given(st.data(), LIMITS, st.sampled_from(LANES), st.sampled_from(DTYPES))
@@ -54,40 +56,59 @@ def test_networks_are_valid_and_within_their_limits(
 ) -> None:
     a = data.draw(architectures(limits, lane, dtype))
     draw_case(a, 1, lane, dtype)
-    assert a.batch <= limits.max_batch
-    assert max(features for _, features in a.edges) <= limits.max_width
-    assert len(hidden(a)) <= limits.max_depth
-    assert {op.name for op in hidden(a)} <= set(limits.activations or ACTIVATION_NAMES)
+    assert loads(dumps(a)) == a
+    if limits.names:
+        assert {op.name for op in a.layers} <= limits.names | MADE_FOR_LOSSES
     assert a.loss.name in (limits.losses or LOSS_NAMES)
-    most_depth, most_width, most_batch = SMALL.get(lane, (99, 99, 99))
-    assert len(hidden(a)) <= most_depth
-    assert max(features for _, features in a.edges) <= most_width
-    assert a.batch <= most_batch
+    most = SMALL.get(lane, (99, 99, 99))
+    rows = min(limits.max_batch, most[2])
+    assert a.input is None or a.input[0] <= rows
+    width = min(limits.max_width, most[1]) + 1  # one more where gated units need an even number
+    for layer in a.layers:
+        assert max(getattr(layer, "units", 1), 1) <= width
+    assert all(size(shape) <= 4 * MOST_ENTRIES for shape in a.edges.values())
 
 
 @pytest.mark.parametrize("lane", ["generic", "extreme"])
-def test_every_activation_and_every_loss_appears(lane: Lane) -> None:
+def test_every_operator_and_every_loss_appears(lane: Lane) -> None:
     seen = Counter(name for a in many(lane) for name in a.operators)
-    assert set(seen) == {"dense", *ACTIVATION_NAMES, *LOSS_NAMES, "l1", "l2"}
+    assert set(seen) == {*OPERATOR_NAMES, *LOSS_NAMES, "l1", "l2"}
 
 
-def test_on_the_tie_lane_too_and_mostly_what_has_a_kink() -> None:
-    seen = Counter(op.name for a in many("tie") for op in hidden(a))
-    assert set(seen) == set(ACTIVATION_NAMES)
-    assert seen["relu"] + seen["hard_shrink"] > seen["tanh"] + seen["sigmoid"]
+def test_on_the_tie_lane_mostly_what_has_a_kink() -> None:
+    seen = Counter(op.name for a in many("tie") for op in a.layers)
+    assert seen["relu"] + seen["hard_shrink"] > seen["tanh"] + seen["silu"]
+    assert seen["max_pool2d"] + seen["max"] > seen["average_pool2d"] + seen["mean"]
 
 
-def test_on_the_exact_lane_whatever_is_exact_appears_and_nothing_else() -> None:
+def test_on_the_exact_lane_every_network_is_exact_and_every_exact_operator_appears() -> None:
     seen = {type(layer) for a in many("exact") for layer in a.layers}
     assert seen == set(EXACT_OPERATORS)
-    assert {a.loss for a in many("exact")} == set(EXACT_LOSSES)
+    losses = {msgspec.structs.replace(a.loss, inputs=()) for a in many("exact")}
+    assert losses == set(EXACT_LOSSES)
+    assert all(is_exact(a, "float64") for a in many("exact"))
+
+
+def test_graphs_are_graphs() -> None:
+    """Residuals, shared parameters, several inputs, several losses are all common."""
+    networks = many("generic")
+    assert sum(bool(a.named_slots) for a in networks) > len(networks) / 10
+    assert sum(any(layer.share for layer in a.layers) for a in networks) > 10
+    assert sum(any(type(x) is ops.Variable for x in a.layers) for a in networks) > 100
+    assert sum(bool(a.auxiliary) for a in networks) > 50
+    assert {len(a.input) for a in networks if a.input} == {2, 3, 4, 5}
+    assert any(a.input is None for a in networks)
 
 
 def test_every_attribute_that_can_vary_does() -> None:
-    drawn = {op for a in many("generic") for op in hidden(a)}
-    for kind in ATTRIBUTES:
-        varies = bool(kind.__struct_fields__) and kind is not ops.SELU
-        assert (len([op for op in drawn if type(op) is kind]) > 1) == varies, kind
+    drawn = {msgspec.structs.replace(op, inputs=(), share="")
+             for a in many("generic") for op in a.layers}  # fmt: skip
+    fixed = {"global_average_pool", "global_max_pool", "add", "subtract", "multiply", "maximum",
+             "minimum"}  # fmt: skip
+    for name, kind in OPERATOR_NAMES.items():
+        own = [f for f in kind.__struct_fields__ if f not in ("inputs", "share")]
+        several = len([op for op in drawn if type(op) is kind]) > 1
+        assert several == (bool(own) and name not in fixed), name
     losses = {a.loss for a in many("generic")}
     assert {len([x for x in losses if type(x) is kind]) > 1 for kind in ls.LOSSES[1:]} == {True}
 
@@ -100,17 +121,12 @@ def test_a_network_of_gated_units_alone_keeps_its_features_even(
 ) -> None:
     limits = Limits(max_width=width, activations=gated)
     for a in generate(limits, lane, "float64", 1, 50):
-        assert {op.name for op in hidden(a)} <= set(gated)
-        assert hidden(a)
-        assert max(features for _, features in a.edges) <= width
+        assert any(op.name in gated for op in a.layers)
 
 
 def test_gated_units_do_not_fit_a_single_feature() -> None:
     with pytest.raises(ValueError, match="glu and swiglu halve the features, so max_width must be"):
         Limits(max_width=1, activations=("glu", "swiglu"))
-    for a in generate(Limits(1, 1, 1), "generic", "float64", 0, 50):
-        assert {*a.edges} == {(1, 1)}
-        assert not {"glu", "swiglu"} & set(a.operators)
 
 
 def test_what_is_asked_for_is_in_every_network() -> None:
@@ -119,6 +135,23 @@ def test_what_is_asked_for_is_in_every_network() -> None:
                           "float32", 3, 50):  # fmt: skip
             assert "relu" in a.operators
             assert isinstance(a.loss, ls.SquaredError)
+
+
+@pytest.mark.parametrize("name", sorted({*STRATEGIES, *JOINT}, key=str), ids=lambda k: k.__name__)
+def test_an_operator_that_is_asked_for_alone_is_found(name: type[ops.Operator]) -> None:
+    tag = str(name.__struct_config__.tag)
+    networks = generate(Limits(operators=(tag,)), "generic", "float64", 2, 20)
+    assert sum(tag in a.operators for a in networks) >= 10
+
+
+def test_the_seeded_generator_steers_towards_pairs_that_it_has_not_drawn() -> None:
+    seen = Seen()
+    generate(Limits(), "generic", "float64", 1, 2000, seen)
+    blind = Seen()
+    for a in generate(Limits(), "generic", "float64", 1, 2000):
+        blind.add(a)
+    assert len(seen.counts) > 1.1 * len(blind.counts)
+    assert set(seen.counts) <= possible_pairs()
 
 
 def test_the_same_seed_generates_the_same_networks() -> None:
@@ -133,18 +166,18 @@ def test_few_networks_are_repeated_to_the_number_asked_for() -> None:
     assert len(generate(only, "generic", "float64", 1, 200)) == 200
 
 
-@pytest.mark.parametrize("name", ["softmax", "glu", "prelu"])
+@pytest.mark.parametrize("name", ["gelu", "glu", "prelu", "lstm", "conv2d"])
 def test_a_failing_network_shrinks_to_a_small_one(name: str) -> None:
     smallest = find(
         architectures(Limits()),
         lambda a: name in a.operators,
-        settings=settings(max_examples=2000, database=None, phases=[Phase.generate, Phase.shrink]),
+        settings=settings(max_examples=4000, database=None, phases=[Phase.generate, Phase.shrink]),
     )
-    assert smallest.batch == 1
-    assert max(features for _, features in smallest.edges) <= 2
-    assert [op.name for op in smallest.layers] == ["dense", name]
+    assert len(smallest.layers) <= 3
+    assert all(size(shape) <= 16 for shape in smallest.edges.values())
     assert isinstance(smallest.loss, ls.WeightedSum)
     assert not smallest.penalties
+    assert not smallest.auxiliary
 
 
 def test_seeded_networks_need_no_hypothesis_whose_choices_depend_on_its_host() -> None:

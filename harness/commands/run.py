@@ -23,11 +23,13 @@ from backproof.architectures.generation import (
     ACTIVATION_NAMES,
     EXACT_LOSSES,
     LOSS_NAMES,
+    OPERATOR_NAMES,
     Limits,
 )
+from backproof.architectures.named import NAMED
 from backproof.campaign import Options, default_workers, run
 from backproof.checkers.verdict import CHECKERS
-from backproof.errors import ERROR, Command, UsageProblem, show, usage_problems
+from backproof.errors import ERROR, Command, UsageProblem, show, unknown, usage_problems
 from backproof.planting import BY_NAME
 from backproof.reports.events import AnyEvent
 from backproof.reports.progress import LiveProgress
@@ -92,9 +94,7 @@ def one_of(names: Iterable[str]) -> Callable[..., tuple[str, ...]]:
         chosen = tuple(word.strip() for value in values for word in value.split(","))
         for word in chosen:
             if word not in known:
-                raise UsageProblem(
-                    f"{param.opts[0]} must be one of {', '.join(known)}, got {word!r}."
-                )
+                raise UsageProblem(f"{param.opts[0]}: no {word!r}; {unknown(word, known)}.")
         return tuple(dict.fromkeys(chosen))
 
     return check
@@ -122,7 +122,14 @@ def a_number(ctx: click.Context, param: click.Parameter, value: float) -> float:
     multiple=True,
     metavar="NAME",
     callback=one_of(ACTIVATION_NAMES),
-    help="Only these activations; repeat it or use commas.",
+    help="Only dense layers and these activations; repeat it or use commas.",
+)
+@click.option(
+    "--operator",
+    multiple=True,
+    metavar="NAME",
+    callback=one_of(OPERATOR_NAMES),
+    help="Only networks of these operators (`backproof ops` lists them); as above.",
 )
 @click.option(
     "--loss",
@@ -136,19 +143,19 @@ def a_number(ctx: click.Context, param: click.Parameter, value: float) -> float:
     type=click.IntRange(1, 64),
     default=4,
     show_default=True,
-    help="Hidden blocks, each a dense layer and an activation.",
+    help="Blocks, each an operator or two.",
 )
 @click.option(
     "--max-width",
     type=click.IntRange(1, 1024),
-    default=8,
+    default=6,
     show_default=True,
-    help="Features of a layer.",
+    help="Features or channels of a layer.",
 )
 @click.option(
     "--max-batch",
     type=click.IntRange(1, 1024),
-    default=5,
+    default=4,
     show_default=True,
     help="Examples in a batch.",
 )
@@ -176,7 +183,18 @@ def a_number(ctx: click.Context, param: click.Parameter, value: float) -> float:
 @click.option(
     "--exhaustive", is_flag=True, help="Check every entry numerically, not one direction a tensor."
 )
-@click.option("--architecture", metavar="FILE", help="Verify this network instead of random ones.")
+@click.option(
+    "--architecture",
+    metavar="NAME|FILE",
+    help=f"Verify one network instead of random ones: a file, or {', '.join(NAMED)}.",
+)
+@click.option(
+    "--scale",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Multiplies the widths of a named architecture.",
+)
 @click.option(
     "--plant",
     metavar="FAULT",
@@ -233,20 +251,18 @@ def read_options(given: dict[str, Any]) -> Options:
     """The options of a run.  UsageProblem for what makes no sense together."""
     sizes = (given["max_depth"], given["max_width"], given["max_batch"])
     with usage_problems():
-        limits = Limits(*sizes, given["activation"], given["loss"])
+        limits = Limits(*sizes, given["activation"], given["loss"], given["operator"])
     network = None
     if given["architecture"] is not None:
-        try:
-            network = arch.read(given["architecture"])
-        except arch.ArchitectureError as error:
-            raise UsageProblem(f"{error}.") from None
-        if given["activation"] or given["loss"]:
-            raise UsageProblem("--architecture is one network; --activation and --loss do not fit.")
+        network = _network(given["architecture"], given["scale"])
+        for name in ("activation", "operator", "loss"):
+            if given[name]:
+                raise UsageProblem(f"--architecture is one network; --{name} does not fit.")
     if given["lane"] == ("exact",):
         _check_exact(limits, network, given["dtype"] or DTYPES)
     fault = given["plant"]
     if fault is not None and fault not in BY_NAME:
-        raise UsageProblem(f"--plant must be one of {', '.join(BY_NAME)}, got {fault!r}.")
+        raise UsageProblem(f"--plant: no fault {fault!r}; {unknown(fault, BY_NAME)}.")
     cases = given["cases"]
     if cases is None:
         cases = 0 if given["max_time"] else (40 if network else 800)
@@ -267,15 +283,31 @@ def read_options(given: dict[str, Any]) -> Options:
     )
 
 
+def _network(name: str, scale: int) -> arch.Architecture:
+    """A named architecture at a scale, or one read from a file."""
+    try:
+        if name in NAMED:
+            return NAMED[name](scale)
+        if scale != 1:
+            raise UsageProblem(f"--scale is for a named architecture: {', '.join(NAMED)}.")
+        if not Path(name).exists() and not {"/", "."} & set(name):
+            raise UsageProblem(
+                f"--architecture {name}: no such file; named ones are {', '.join(NAMED)}."
+            )
+        return arch.read(name)
+    except ValueError as error:
+        raise UsageProblem(f"{error}.") from None
+
+
 def _check_exact(
     limits: Limits, network: arch.Architecture | None, dtypes: tuple[DType, ...]
 ) -> None:
     if network is not None and not any(is_exact(network, dtype) for dtype in dtypes):
         raise UsageProblem(f"This network is not exact in {' or '.join(dtypes)}.")
     exact = {op.__struct_config__.tag for op in EXACT_OPERATORS}
-    if limits.activations and not exact & set(limits.activations):
+    if limits.names and not exact & (limits.names - {"dense"}):
         names = ", ".join(sorted(str(n) for n in exact - {"dense"}))
-        raise UsageProblem(f"The exact lane takes the activations {names} only.")
+        raise UsageProblem(f"The exact lane takes the operators {names} only.")
     losses = {loss.name for loss in EXACT_LOSSES}
     if limits.losses and not losses & set(limits.losses):
         raise UsageProblem(f"The exact lane takes the losses {', '.join(sorted(losses))} only.")

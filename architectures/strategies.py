@@ -203,7 +203,7 @@ def _convolution(kind: Any, axes: int) -> Strategy:
 
 def _transposed(kind: Any, axes: int) -> Strategy:
     def draw(d: Drawing, x: Shape) -> ops.Operator | None:
-        if len(x) != axes + 2 or size(x) > MOST_ENTRIES // 8:
+        if len(x) != axes + 2 or size(x) > MOST_ENTRIES // 4:
             return None
         groups = int(d.choose(_divisors(x[1])))
         channels = groups * int(d.choose(range(1, max(1, d.width // groups) + 1)))

@@ -122,7 +122,7 @@ def make_case(
         if got.keys() != expected.keys():
             raise ValueError(f"{words} must be {sorted(expected)}, got {sorted(got)}")
     if (input is None) != (architecture.input is None):
-        raise ValueError(f"input must have shape {architecture.input}, got {input}")
+        raise ValueError(f"input must have shape {architecture.input}, got {input!r}")
     shapes = architecture.parameters
     return Case(
         architecture,
@@ -193,9 +193,7 @@ def _check_labels(loss: CTC, name: str, numbers: Array, y: Shape) -> None:
             )
 
 
-def _frozen(
-    name: str, value: npt.ArrayLike, shape: Shape, dtype: str, kinds: str = "fiu"
-) -> Array:
+def _frozen(name: str, value: npt.ArrayLike, shape: Shape, dtype: str, kinds: str = "fiu") -> Array:
     try:
         given = np.asarray(value)
     except ValueError:  # rows of unequal length

@@ -7,6 +7,7 @@ The tests verify each by every checker, and `docs/operators.md` says with what r
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -93,9 +94,7 @@ def _convolutions() -> dict[type[Operator], list[Configuration]]:
         ops.ConvTranspose2d: _all(
             ((2, 4, 3, 2),),
             ops.ConvTranspose2d(3, (2, 3)),
-            ops.ConvTranspose2d(
-                2, (3, 3), stride=(2, 2), padding=(1, 1), output_padding=(1, 0)
-            ),
+            ops.ConvTranspose2d(2, (3, 3), stride=(2, 2), padding=(1, 1), output_padding=(1, 0)),
             ops.ConvTranspose2d(6, (2, 2), stride=(1, 3), dilation=(2, 1), groups=2, bias=False),
             ops.ConvTranspose2d(4, (3, 3), padding=(2, 1), groups=4),
         ),
@@ -108,9 +107,7 @@ def _convolutions() -> dict[type[Operator], list[Configuration]]:
             ops.MaxPool2d((3, 2), stride=(1, 2), padding=(1, 1)),
             ops.MaxPool2d((2, 3), stride=(3, 1)),
         ),
-        ops.GlobalAveragePool: [
-            (ops.GlobalAveragePool(), (x,)) for x in (SIGNAL, IMAGE, VOLUME)
-        ],
+        ops.GlobalAveragePool: [(ops.GlobalAveragePool(), (x,)) for x in (SIGNAL, IMAGE, VOLUME)],
         ops.GlobalMaxPool: [(ops.GlobalMaxPool(), (x,)) for x in (SIGNAL, IMAGE, VOLUME)],
         ops.AdaptiveAveragePool1d: _all(
             (SIGNAL,), ops.AdaptiveAveragePool1d((3,)), ops.AdaptiveAveragePool1d((9,))
@@ -339,6 +336,5 @@ def network(op: Operator, shapes: tuple[Shape, ...]) -> Architecture:
     """A network that is this operator alone: `variable` inputs, and a linear loss."""
     variables = tuple(ops.Variable(shape) for shape in shapes)
     names = tuple(edge_name(i + 1) for i in range(len(shapes)))
-    return Architecture(
-        None, (*variables, msgspec.structs.replace(op, inputs=names)), WeightedSum()
-    )
+    placed: Any = msgspec.structs.replace(op, inputs=names)
+    return Architecture(None, (*variables, placed), WeightedSum())

@@ -90,8 +90,8 @@ RESHAPING: dict[type[ops.Operator], tuple[set[int], set[int]]] = {
     ops.Flatten: (THREE, {2, 3, 4}),
     ops.Reshape: (ANY, ANY),
     ops.Transpose: (THREE, THREE),
-    **{kind: (ANY, ANY) for kind in (ops.Sum, ops.Mean, ops.Max, ops.Bilinear)},
-    **{kind: (THREE, THREE) for kind in (ops.MatMul, ops.Rotary)},
+    **dict.fromkeys((ops.Sum, ops.Mean, ops.Max, ops.Bilinear), (ANY, ANY)),
+    **dict.fromkeys((ops.MatMul, ops.Rotary), (THREE, THREE)),
 }
 """The ranks that they take and make."""
 

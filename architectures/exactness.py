@@ -244,7 +244,8 @@ def _forward(a: Architecture, i: int, xs: list[Span]) -> Span | None:
         if not all(is_dyadic(c) for c in constants):
             return None
         return Span(8 * max(x.magnitude, 8.0) + 8, x.spacing / 16, degree, depends)
-    scale = ONE_TENSOR.get(type(layer), lambda op, shape: None)(layer, a.inputs_of(i)[0])
+    find = ONE_TENSOR.get(type(layer))
+    scale = None if find is None else find(layer, a.inputs_of(i)[0])
     if scale is None:
         return None
     if isinstance(layer, ops.PReLU) and names & x.depends:

@@ -124,7 +124,7 @@ SMALL = {"exact": (3, 4, 4), "tie": (2, 3, 3)}
 """The most depth, width and batch of the lanes that need small networks."""
 
 FAN = {2: 1, 3: 2, 4: 2, 5: 1}
-"""How often a network begins with so many axes: (N, F), (N, T, F), (N, C, H, W), (N, C, D, H, W)."""
+"""How often a network begins with so many axes: vectors, sequences, images, volumes."""
 
 
 @dataclass
@@ -224,23 +224,24 @@ def _begin(g: _Growing, rows: int) -> None:
         return
     even = names & {"rotary", "glu", "swiglu"} and width > 1
     features = int(choose(range(2, width + 1, 2))) if even else g.drawing.units()
-    axes = {
-        2: lambda: (features,),
-        3: lambda: (int(choose(sizes)), features),
-    }.get(rank, lambda: (min(width, int(choose((1, 2, 3, 4)))),
-                         *(int(choose(sizes)) for _ in range(rank - 2))))  # fmt: skip
-    g.input = (rows, *axes())
+    if rank == 2:
+        g.input = (rows, features)
+    elif rank == 3:
+        g.input = (rows, int(choose(sizes)), features)
+    else:
+        channels = min(width, int(choose((1, 2, 3, 4))))
+        g.input = (rows, channels, *(int(choose(sizes)) for _ in range(rank - 2)))
     g.shapes["input"] = g.input
 
 
 def _any_fits(g: _Growing, rank: int) -> bool:
-    """Whether some operator that is asked for, dense layers and activations apart, has this rank."""
+    """Whether an operator that is asked for, but dense and activations, takes this rank."""
     wanted = [n for n in g.limits.names if n not in ACTIVATION_NAMES and n != "dense"]
     return any(rank in ranks_taken(n) for n in wanted) if wanted else rank == 2
 
 
 def _grow(g: _Growing) -> bool:
-    """One block: perhaps a dense layer, and an operator that fits; whether that is one asked for."""
+    """Perhaps a dense layer, and an operator that fits; whether one was found."""
     choose, x = g.choose, g.shapes[g.here]
     allowed = _allowed(g)
     often = (True, True, False) if g.limits.names else (False, True)
@@ -392,7 +393,7 @@ def _loss(g: _Growing, kind: Any, y: Shape) -> ls.Loss:
         return found
     chosen = {name: choose(values) for name, values in LOSS_ATTRIBUTES[kind].items()}
     if kind is ls.CTC:
-        return kind(**chosen, **_labels(choose, y))  # type: ignore[no-any-return]
+        return ls.CTC(**chosen, **_labels(choose, y))
     for name in ("class_weights", "positive_weights"):
         if name in kind.__struct_fields__ and choose((False, True)):
             chosen[name] = tuple(choose((1.0, 0.5, 2.0)) for _ in range(features))

@@ -164,7 +164,7 @@ def _upsample(d: Drawing, x: Shape) -> ops.Operator | None:
     if len(x) != 4 or size(x) > MOST_ENTRIES // 4:
         return None
     factor = d.choose(((2, 2), (2, 1), (1, 3)))
-    form = "nearest" if d.exact else d.choose(("nearest", "bilinear"))
+    form: Any = "nearest" if d.exact else d.choose(("nearest", "bilinear"))
     return ops.Upsample(factor, form, form == "bilinear" and d.flag())
 
 
@@ -284,9 +284,7 @@ def _group_norm(d: Drawing, x: Shape) -> ops.Operator | None:
     groups = [g for g in _divisors(x[1]) if size(x[1:]) // g > 1]
     if not groups:
         return None
-    return ops.GroupNorm(
-        d.choose(groups), len(x) - 2, d.choose(EPSILONS), d.choose((True, False))
-    )
+    return ops.GroupNorm(d.choose(groups), len(x) - 2, d.choose(EPSILONS), d.choose((True, False)))
 
 
 def _instance_norm(d: Drawing, x: Shape) -> ops.Operator | None:

@@ -54,12 +54,10 @@ def rebuilt(
         if layer.share:
             owner = int(layer.share.split(".")[1])
             share = f"layers.{numbers[owner]}" if owner in numbers else ""
-            if owner not in numbers:  # the first that is left of those that shared becomes the owner
+            if owner not in numbers:  # the first that is left of its sharers becomes the owner
                 share = f"layers.{owners[owner]}" if owner in owners else ""
                 owners.setdefault(owner, new)
-        made.append(
-            msgspec.structs.replace(layer, inputs=() if default else inputs, share=share)
-        )
+        made.append(msgspec.structs.replace(layer, inputs=() if default else inputs, share=share))
     edge = (edge_name(len(kept)),)
     found = []
     for x, taken in losses:

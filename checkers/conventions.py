@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..architectures import operators as ops
 from ..architectures.operators import Operator
 
 Slopes = tuple[float, ...]

@@ -208,7 +208,9 @@ def by_operator(
     another place where an operator of the same name stands, is undecided.
     """
     groups = _grouped(comparisons, lambda c: producer(architecture, c.tensor))
-    weights = [c for c in comparisons if c.tensor in architecture.parameters and is_weight(c.tensor)]
+    weights = [
+        c for c in comparisons if c.tensor in architecture.parameters and is_weight(c.tensor)
+    ]
     if weights:  # a penalty's gradient shows in the weights' alone
         kinds = (f"penalties.{j}" for j in range(len(architecture.penalties)))
         groups |= dict.fromkeys((operator_at(architecture, site) for site in kinds), weights)

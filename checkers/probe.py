@@ -53,8 +53,10 @@ class Probe:
         """The value of an edge, of a parameter, or of what enters at a use."""
         slot = self.architecture.named_slots.get(name)
         source = name if slot is None else slot.source
-        return self.trace.edges[source] if source in self.trace.edges else (
-            self.case.parameters[source]
+        return (
+            self.trace.edges[source]
+            if source in self.trace.edges
+            else (self.case.parameters[source])
         )
 
     def perturbed(
@@ -170,16 +172,19 @@ class Probe:
         Watched are the edges that move, and what moves inside layers.
         """
         d = len(offsets)
-        trace = self.perturbed(name, t.reshape(d, *(1,) * (offsets.ndim - 1)) * offsets)
+        t_offsets = t.reshape(d, *(1,) * (offsets.ndim - 1)) * offsets
+        trace = self.perturbed(name, t_offsets)
         watched = [n for n, x in trace.edges.items() if x is not self.trace.edges[n]]
         inner = [s for s, kept in trace.saved.items() if kept is not self.trace.saved[s]]
-        base, radius = self._flat(tuple(watched), tuple(inner))
         moved = [_rows(trace.edges[n], self.trace.edges[n], d) for n in watched]
+        slot = self.architecture.named_slots.get(name)
+        if slot is not None and slot.source in self.trace.edges:  # a loss alone may take it
+            moved.append(_rows(self.tensor(name) + t_offsets, self.tensor(name), d))
+            watched.append(slot.source)
+        base, radius = self._flat(tuple(watched), tuple(inner))
         for site in inner:
             pairs = zip(self._inner(site, trace), self._inner(site, self.trace), strict=True)
             moved += [_rows(value, still, d) for (value, _), (still, _) in pairs]
-        if not moved:
-            return np.full((d, 1), np.inf), np.zeros((d, 1))
         with np.errstate(all="ignore"):
             rate = np.abs((np.concatenate(moved, axis=1) - base) / t[:, None])
             steps = np.where(rate > 0, radius / rate, np.inf)

@@ -19,9 +19,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +60,7 @@ class Tie:
 
 def find(case: Case, rounding: Rounding, tolerance: float) -> tuple[Tie, ...]:
     """Every tied entry: at most `tolerance` rounding deviations from a breakpoint."""
-    found = []
+    found: list[Tie] = []
     for site, kink, deviation in _kinks(promote(case), rounding):
         if isinstance(kink, Choice):
             found += _equal_candidates(site, kink.candidates, deviation, tolerance)
@@ -111,10 +110,10 @@ def _kinks(case: Case, rounding: Rounding) -> Iterator[tuple[str, Kink | Choice,
             if find_kink is None:
                 continue
             p = network.layer_parameters(case, i)
-            still = find_kink(layer, p, _one_or_all(edges[n] for n in a.sources[i]))
+            still = find_kink(layer, p, network.one_or_all([edges[n] for n in a.sources[i]]))
             if still is not None:
                 own = {n: replicate(v, noise) if n in a.own[i] else v for n, v in p.items()}
-                noisy = find_kink(layer, own, _one_or_all(moved(n) for n in a.sources[i]))
+                noisy = find_kink(layer, own, network.one_or_all([moved(n) for n in a.sources[i]]))
                 yield f"layers.{i}", still, deviation(still, noisy)
         for site, loss in a.losses.items():
             find_kink = LOSSES[type(loss)].kink
@@ -122,20 +121,14 @@ def _kinks(case: Case, rounding: Rounding) -> Iterator[tuple[str, Kink | Choice,
                 continue
             names, t = a.loss_sources[site], network.flat_target(case, site)
             flat = flat_shape(loss, a.edges[names[0]])
-            still = find_kink(loss, _one_or_all(edges[n].reshape(flat) for n in names), t)
-            noisy = find_kink(loss, _one_or_all(moved(n, flat) for n in names), t)
+            still = find_kink(loss, network.one_or_all([edges[n].reshape(flat) for n in names]), t)
+            noisy = find_kink(loss, network.one_or_all([moved(n, flat) for n in names]), t)
             yield site, still, deviation(still, noisy)
     for site, penalty, name in network.penalty_sites(a):
         w = case.parameters[name].reshape(1, -1)
         bend = penalties.kink(penalty, w)
         if bend is not None:
             yield site, bend, np.zeros((1, *w.shape))
-
-
-def _one_or_all(values: Iterable[Array]) -> Any:
-    """What a page takes: the one array, or a tuple of several."""
-    found = tuple(values)
-    return found[0] if len(found) == 1 else found
 
 
 Pieces = npt.NDArray[np.int64]

@@ -80,11 +80,7 @@ def verify(
     sources = Sources(Estimate("subject", float(loss), entries=entries), found, measured)
     if matters:
         return judge_at_ties(case, sources, skipped, tied, checkers)
-    names = [
-        name
-        for name in ("loss", *a.tensors)
-        if name in entries and name not in open_names
-    ]
+    names = [name for name in ("loss", *a.tensors) if name in entries and name not in open_names]
     if bit_for_bit(case):
         comparisons = [
             same_bits(sources.subject, c, n) for n in names for c in found if n in c.entries

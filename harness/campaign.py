@@ -154,9 +154,7 @@ def plan(options: Options) -> Iterator[Job]:
                 narrowest: DType = "float32" if "float32" in options.dtypes else "float64"
                 start = options.seed * 2**20 + block * len(LANES) + LANES.index(lane)
                 drawn = {key: value for key, value in drawn.items() if key[1] == block}
-                drawn[lane, block] = generate(
-                    options.limits, lane, narrowest, start, BATCH, seen
-                )
+                drawn[lane, block] = generate(options.limits, lane, narrowest, start, BATCH, seen)
             architecture = drawn[lane, block][place]
         specs = []
         for dtype in options.dtypes:

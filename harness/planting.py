@@ -49,7 +49,10 @@ def blamed_for(architecture: Architecture, site: str) -> str:
     if site == FAN_OUT:
         return FAN_OUT
     if site.startswith("penalties"):
-        weight = next(name for name in architecture.tensors
-                      if name in architecture.parameters and is_weight(name))
+        weight = next(
+            name
+            for name in architecture.tensors
+            if name in architecture.parameters and is_weight(name)
+        )
         return producer(architecture, weight)
     return operator_at(architecture, site)

@@ -143,9 +143,7 @@ def _resized(a: Architecture, n: int, m: int) -> Architecture:
 
     changed = {}
     for i, layer in enumerate(a.layers):
-        change: dict[str, Any] = {
-            name: m for name in SIZES if getattr(layer, name, None) == n
-        }
+        change: dict[str, Any] = {name: m for name in SIZES if getattr(layer, name, None) == n}
         if isinstance(layer, ops.Variable | ops.Embedding | ops.Reshape):
             change["shape"] = shape(layer.shape)
         if getattr(layer, "lengths", ()):

@@ -77,42 +77,6 @@ def layer_parameters(case: Case, i: int, parameters: Mapping[str, Array] | None 
     return own | given
 
 
-class _Pass:
-    """A forward pass on its way."""
-
-    def __init__(self, case: Case, branches: Branches | None, change: Change | None,
-                 disturb: Disturb | None) -> None:  # fmt: skip
-        self.case, self.given, self.disturb = case, branches, disturb
-        self.change = change
-        self.pieces: Branches = {} if change is None else dict(change.base.branches)
-        self.edges: Arrays = {} if change is None else dict(change.base.edges)
-        self.saved: dict[str, Saved] = {} if change is None else dict(change.base.saved)
-        self.moved = set() if change is None else {*change.edges, *change.parameters}
-
-    def branch(self, site: str, find_kink: Callable[..., Any] | None, *arguments: Any) -> Any:
-        if find_kink is None:
-            return None
-        if self.given is not None and site in self.given:
-            self.pieces[site] = self.given[site]
-            return self.pieces[site]
-        kink = find_kink(*arguments)
-        if kink is None:
-            return None
-        self.pieces[site] = regions(kink)
-        return self.pieces[site]
-
-    def uses(self, site: str, keys: Mapping[Any, str]) -> tuple[dict[Any, str], bool]:
-        """The single uses that are changed at a site, and whether anything there moved."""
-        if self.change is None:
-            return {}, True
-        changed = {}
-        for key, source in keys.items():
-            name = Slot(site, key, source).name
-            if name in self.change.slots:
-                changed[key] = name
-        return changed, bool(changed) or not self.moved.isdisjoint(keys.values())
-
-
 def forward(
     case: Case,
     *,
@@ -126,77 +90,143 @@ def forward(
     every piecewise function stays on the pieces given there.  With `change` only what depends
     on it is run again, and the rest taken from its base; values there have a replica axis.
     """
-    a = case.architecture
     run = _Pass(case, branches, change, disturb)
-    parameters = case.parameters if change is None else {**case.parameters, **change.parameters}
-    if "input" in a.edges and case.input is not None:
-        run.edges.setdefault("input", case.input)
-    if change is not None:
-        run.edges.update(change.edges)
-    for i, layer in enumerate(a.layers):
-        site, output = f"layers.{i}", edge_name(i + 1)
-        keys = {**a.own[i], **dict(enumerate(a.sources[i]))}
-        changed, moved = run.uses(site, keys)
-        if not moved or (change is not None and output in change.edges):
-            continue
-        page = LAYERS[type(layer)]
-        p = layer_parameters(case, i, parameters)
-        values = [run.edges[name] for name in a.sources[i]]
+    for i in range(len(case.architecture.layers)):
+        run.layer(i)
+    for site in case.architecture.losses:
+        run.loss(site)
+    for site, penalty, name in penalty_sites(case.architecture):
+        run.penalty(site, penalty, name)
+    return Trace(run.edges, run.saved, run.pieces, run.losses, run.penalties)
+
+
+class _Pass:
+    """A forward pass on its way.
+
+    `moved` names the edges and parameters that differ from the base of a change.
+    """
+
+    def __init__(
+        self, case: Case, branches: Branches | None, change: Change | None, disturb: Disturb | None
+    ) -> None:
+        self.case, self.given, self.change, self.disturb = case, branches, change, disturb
+        base = Trace({}, {}, {}, {}, {}) if change is None else change.base
+        self.edges, self.saved, self.pieces = (
+            dict(base.edges),
+            dict(base.saved),
+            dict(base.branches),
+        )
+        self.losses, self.penalties = dict(base.losses), dict(base.penalties)
+        self.parameters = dict(case.parameters)
+        self.moved: set[str] = set()
         if change is not None:
-            for key, name in changed.items():
-                if isinstance(key, int):
-                    values[key] = change.slots[name]
-                else:
-                    p[key] = change.slots[name]
-        if change is not None:
+            self.edges.update(change.edges)
+            self.parameters.update(change.parameters)
+            self.moved = {*change.edges, *change.parameters}
+        elif case.input is not None:
+            self.edges["input"] = case.input
+
+    def layer(self, i: int) -> None:
+        """Run layer i, unless nothing that it takes has moved or its output is given."""
+        a, site, output = self.case.architecture, f"layers.{i}", edge_name(i + 1)
+        sources: dict[Any, str] = {**a.own[i], **dict(enumerate(a.sources[i]))}
+        if not self._stirred(site, sources) or self._is_given(output):
+            return
+        layer, page = a.layers[i], LAYERS[type(a.layers[i])]
+        p = layer_parameters(self.case, i, self.parameters)
+        if self.change is not None:
             p = _aligned(a, i, p)
-            shapes = a.inputs_of(i)
-            values = [_with_axis(v, len(s)) for v, s in zip(values, shapes, strict=True)]
-        x = values[0] if len(values) == 1 else tuple(values)
-        piece = run.branch(site, page.kink, layer, p, x)
-        y, run.saved[site] = page.forward(layer, p, x, piece)
-        run.edges[output] = y if disturb is None else disturb(x, y, site)
-        run.moved.add(output)
+        p |= {key: self._used(site, key, p[key]) for key in a.own[i]}
+        x = one_or_all([self._entering(site, k, name) for k, name in enumerate(a.sources[i])])
+        piece = self._branch(site, page.kink, layer, p, x)
+        y, self.saved[site] = page.forward(layer, p, x, piece)
+        self.edges[output] = y if self.disturb is None else self.disturb(x, y, site)
+        self.moved.add(output)
 
-    losses: Arrays = {} if change is None else dict(change.base.losses)
-    for site, loss in a.losses.items():
-        sources = a.loss_sources[site]
-        changed, moved = run.uses(site, dict(enumerate(sources)))
-        if not moved:
-            continue
-        values = [run.edges[name] for name in sources]
-        if change is not None:
-            for key, name in changed.items():
-                values[key] = change.slots[name]
-        flat = flat_shape(loss, a.edges[sources[0]])
-        rank = len(a.edges[sources[0]])
-        values = [v.reshape(*v.shape[: v.ndim - rank], *flat) for v in values]
-        y = values[0] if len(values) == 1 else tuple(values)
-        t = flat_target(case, site)
-        page = LOSSES[type(loss)]
-        piece = run.branch(site, page.kink, loss, y, t)
-        losses[site], run.saved[site] = page.forward(loss, y, t, piece)
+    def loss(self, site: str) -> None:
+        """Run a loss, unless nothing that it takes has moved."""
+        a, loss = self.case.architecture, self.case.architecture.losses[site]
+        names = a.loss_sources[site]
+        if not self._stirred(site, dict(enumerate(names))):
+            return
+        shape = a.edges[names[0]]
+        y = one_or_all(
+            [
+                reshaped(self._entering(site, k, name), shape, flat_shape(loss, shape))
+                for k, name in enumerate(names)
+            ]
+        )
+        t, page = flat_target(self.case, site), LOSSES[type(loss)]
+        piece = self._branch(site, page.kink, loss, y, t)
+        self.losses[site], self.saved[site] = page.forward(loss, y, t, piece)
 
-    added: Arrays = {} if change is None else dict(change.base.penalties)
-    for site, penalty, name in penalty_sites(a):
-        if change is not None and name not in run.moved:
-            continue
-        w = parameters[name]
-        flat_w = w.reshape(*w.shape[: w.ndim - len(a.parameters[name])], 1, -1)
-        piece = run.branch(site, penalties.kink, penalty, flat_w)
-        added[site] = penalties.forward(penalty, flat_w, piece)
-    return Trace(run.edges, run.saved, run.pieces, losses, added)
+    def penalty(self, site: str, penalty: Any, name: str) -> None:
+        """Add a penalty of one weight, unless that has not moved."""
+        if self.change is not None and name not in self.moved:
+            return
+        w = flat_weight(self.case, name, self.parameters[name])
+        piece = self._branch(site, penalties.kink, penalty, w)
+        self.penalties[site] = penalties.forward(penalty, w, piece)
+
+    def _stirred(self, site: str, sources: Mapping[Any, str]) -> bool:
+        """Whether anything that enters at a site differs from the base."""
+        if self.change is None:
+            return True
+        uses = {Slot(site, key, source).name for key, source in sources.items()}
+        moved = not self.moved.isdisjoint(sources.values())
+        return moved or not uses.isdisjoint(self.change.slots)
+
+    def _is_given(self, edge: str) -> bool:
+        return self.change is not None and edge in self.change.edges
+
+    def _entering(self, site: str, k: int, edge: str) -> Array:
+        """What enters at an input: the edge, with a replica axis in a changed pass."""
+        value = self.edges[edge]
+        if self.change is not None:
+            value = with_axis(value, len(self.case.architecture.edges[edge]))
+        return self._used(site, k, value)
+
+    def _used(self, site: str, key: int | str, value: Array) -> Array:
+        """A value at one of its uses, which alone may be changed."""
+        if self.change is None:
+            return value
+        return self.change.slots.get(Slot(site, key, "").name, value)
+
+    def _branch(self, site: str, find_kink: Callable[..., Any] | None, *arguments: Any) -> Any:
+        if find_kink is None:
+            return None
+        if self.given is not None and site in self.given:
+            self.pieces[site] = self.given[site]
+            return self.pieces[site]
+        kink = find_kink(*arguments)
+        if kink is None:
+            return None
+        self.pieces[site] = regions(kink)
+        return self.pieces[site]
+
+
+def one_or_all(values: Sequence[Any]) -> Any:
+    """What a page takes: the one array, or a tuple of several or of none."""
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+def reshaped(x: Array, shape: Sequence[int], to: Sequence[int]) -> Array:
+    """x of a shape, with or without a replica axis, in another shape."""
+    return x.reshape(*x.shape[: x.ndim - len(shape)], *to)
+
+
+def flat_weight(case: Case, name: str, w: Array) -> Array:
+    """A weight as a penalty sees it: one row."""
+    return reshaped(w, case.architecture.parameters[name], (1, -1))
 
 
 def _aligned(a: Architecture, i: int, p: Arrays) -> Arrays:
     """The parameters of layer i with their replica axis; data never have one."""
     names = a.own[i]
-    return {
-        n: _with_axis(v, len(a.parameters[names[n]])) if n in names else v for n, v in p.items()
-    }
+    return {n: with_axis(v, len(a.parameters[names[n]])) if n in names else v for n, v in p.items()}
 
 
-def _with_axis(value: Array, rank: int) -> Array:
+def with_axis(value: Array, rank: int) -> Array:
     """A value with its replica axis, of size 1 where it had none."""
     return value if value.ndim > rank else value[None]
 
@@ -211,9 +241,8 @@ def flat_target(case: Case, site: str) -> Array | None:
     flat = flat_shape(a.losses[site], y)
     if flat == y:
         return t
-    base = y[:-1] if t.dtype.kind == "i" else y
-    shape = flat[:-1] if t.dtype.kind == "i" else flat
-    return t.reshape(*t.shape[: t.ndim - len(base)], *shape)
+    by_row = t.dtype.kind == "i"
+    return reshaped(t, y[:-1] if by_row else y, flat[:-1] if by_row else flat)
 
 
 def backward(
@@ -246,8 +275,7 @@ def backward(
         loss_backward = planted.get(site, LOSSES[type(loss)].backward)
         bars = loss_backward(loss, trace.saved[site], value_bar)
         for k, (name, bar) in enumerate(zip(sources, _listed(bars), strict=True)):
-            shape = a.edges[name]
-            bar = bar.reshape(*bar.shape[: bar.ndim - len(flat_shape(loss, shape))], *shape)
+            bar = reshaped(bar, flat_shape(loss, a.edges[name]), a.edges[name])
             send(Slot(site, k, name), bar if disturb is None else disturb(None, bar, site))
     for i in reversed(range(len(a.layers))):
         layer, site = a.layers[i], f"layers.{i}"
@@ -266,10 +294,9 @@ def backward(
         gradients[name] = sum_of(received[name])
     for site, penalty, name in penalty_sites(a):
         penalty_backward = planted.get(site.rsplit(".layers", 1)[0], penalties.backward)
-        w = case.parameters[name]
-        flat_w = w.reshape(*w.shape[: w.ndim - len(a.parameters[name])], 1, -1)
-        w_bar = penalty_backward(penalty, flat_w, trace.branches.get(site))
-        gradients[name] = gradients[name] + w_bar.reshape(*w_bar.shape[:-2], *a.parameters[name])
+        w = flat_weight(case, name, case.parameters[name])
+        w_bar = penalty_backward(penalty, w, trace.branches.get(site))
+        gradients[name] = gradients[name] + reshaped(w_bar, (1, -1), a.parameters[name])
     return gradients
 
 

@@ -219,9 +219,7 @@ def around(op: Any, x: Shape) -> tuple[tuple[int, int], ...]:
     if op.padding != "same":
         return tuple((p, p) for p in op.padding)
     found = []
-    steps = zip(
-        x[-axes:], op.kernel, ones(op.stride, axes), ones(op.dilation, axes), strict=True
-    )
+    steps = zip(x[-axes:], op.kernel, ones(op.stride, axes), ones(op.dilation, axes), strict=True)
     for n, k, s, d in steps:
         total = max((-(-n // s) - 1) * s + d * (k - 1) + 1 - n, 0)
         found.append((total // 2, total - total // 2))
@@ -304,9 +302,7 @@ def _pool(op: Any, x: Shape) -> Shape:
     _channels(op, x)
     axes = spatial_axes(op)
     out = []
-    steps = zip(
-        x[-axes:], op.kernel, op.stride or op.kernel, zeros(op.padding, axes), strict=True
-    )
+    steps = zip(x[-axes:], op.kernel, op.stride or op.kernel, zeros(op.padding, axes), strict=True)
     for n, k, s, p in steps:
         if k > n + 2 * p:
             raise ValueError(
@@ -329,9 +325,7 @@ def _global(op: Operator, x: Shape) -> Shape:
 
 RULES: Rules = {
     **dict.fromkeys((Conv1d, Conv2d, Conv3d), Rule(_convolution, _convolution_parameters)),
-    **dict.fromkeys(
-        (ConvTranspose1d, ConvTranspose2d), Rule(_transposed, _transposed_parameters)
-    ),
+    **dict.fromkeys((ConvTranspose1d, ConvTranspose2d), Rule(_transposed, _transposed_parameters)),
     **dict.fromkeys((MaxPool1d, MaxPool2d, AveragePool1d, AveragePool2d), Rule(_pool)),
     **dict.fromkeys((AdaptiveAveragePool1d, AdaptiveAveragePool2d), Rule(_adaptive)),
     **dict.fromkeys((GlobalAveragePool, GlobalMaxPool), Rule(_global)),

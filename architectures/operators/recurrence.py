@@ -70,7 +70,7 @@ class GRU(_Recurrence, frozen=True, tag="gru"):
 
 RECURRENCE: tuple[type[Operator], ...] = (RNN, LSTM, GRU)
 
-GATES = {RNN: 1, LSTM: 4, GRU: 3}
+GATES: dict[type[Operator], int] = {RNN: 1, LSTM: 4, GRU: 3}
 
 
 def directions(op: Any) -> int:

@@ -92,9 +92,7 @@ class Slice(Operator, frozen=True, tag="slice"):
     def __post_init__(self) -> None:
         check_fields(self)
         if not self.start < self.stop:
-            raise ValueError(
-                f"start must be below stop, got start={self.start}, stop={self.stop}"
-            )
+            raise ValueError(f"start must be below stop, got start={self.start}, stop={self.stop}")
 
 
 class Concat(Operator, frozen=True, tag="concat"):

@@ -281,7 +281,7 @@ def write_network(out: Writer, case: Case) -> None:
     out.console.print()
     for n in range(a.batch):
         of = f" (example {n + 1})" if a.batch > 1 else ""
-        out.say(f"a1{of} = {_row(case.input[n])}", 4, 4)
+        out.say(f"a1{of} = {_row(np.asarray(case.input)[n])}", 4, 4)
         out.say(f"t{of} = {_target(case, n)}", 4, 4)
     for name, value in case.parameters.items():
         rows = value if value.ndim == 2 else value[None]

@@ -102,7 +102,7 @@ def _held(kind: type[ops.Operator]) -> Iterator[str]:
     """The parameters and data of its first configuration, as an example of their shapes."""
     op, shapes = CONFIGURATIONS[kind][0]
     if shapes:
-        yield f"example      {_call(op)} of {', '.join(map(str, shapes))}"
+        yield f"example      {call(op)} of {', '.join(map(str, shapes))}"
         yield f"             makes {ops.output_shape(op, *shapes)}"
     parameters = ops.parameter_shapes(op, *shapes)
     if parameters:
@@ -112,7 +112,8 @@ def _held(kind: type[ops.Operator]) -> Iterator[str]:
         yield "data         " + ", ".join(f"{n} {d.shape} {d.kind}" for n, d in data.items())
 
 
-def _call(op: ops.Operator) -> str:
+def call(op: ops.Operator) -> str:
+    """`name(attribute=value, ...)`, what is a default left out."""
     fields = msgspec.structs.asdict(op)
     plain = {f.name: f.default for f in msgspec.structs.fields(op)}
     words = [f"{n}={v!r}" for n, v in fields.items() if n not in HIDDEN and v != plain[n]]
@@ -143,18 +144,17 @@ def _said(value: Any) -> str:
 def conventions(kind: type[ops.Operator]) -> str:
     """Every convention of an operator on one line."""
     return "; ".join(
-        f"{row.at}: {_slopes(row.ours)} / {_slopes(row.torch)} / {_slopes(row.jax)}"
+        f"{row.at}: {slopes(row.ours)} / {slopes(row.torch)} / {slopes(row.jax)}"
         for row in CONVENTIONS.get(kind, ())
     )
 
 
 def convention(row: Convention) -> str:
     """One convention in words."""
-    return (
-        f"{row.at}: ours {_slopes(row.ours)}, PyTorch {_slopes(row.torch)}, JAX {_slopes(row.jax)}"
-    )
+    return f"{row.at}: ours {slopes(row.ours)}, PyTorch {slopes(row.torch)}, JAX {slopes(row.jax)}"
 
 
-def _slopes(slopes: tuple[float, ...]) -> str:
-    words = " ".join(f"{s:.4g}" for s in slopes)
-    return words if len(slopes) == 1 else f"({words})"
+def slopes(found: tuple[float, ...]) -> str:
+    """`0.5`, or `(1 0)` for several entries."""
+    words = " ".join(f"{s:.4g}" for s in found)
+    return words if len(found) == 1 else f"({words})"

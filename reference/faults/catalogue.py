@@ -66,7 +66,9 @@ def _scaled(factor: float) -> Plant:
             if not isinstance(result, tuple):
                 return result * factor
             x_bar, p_bar = result
-            scaled = tuple(x * factor for x in x_bar) if isinstance(x_bar, tuple) else x_bar * factor
+            scaled = (
+                tuple(x * factor for x in x_bar) if isinstance(x_bar, tuple) else x_bar * factor
+            )
             return scaled, {name: g * factor for name, g in p_bar.items()}
 
         return planted

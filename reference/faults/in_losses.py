@@ -9,6 +9,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from ...architectures import losses as data
+from ...architectures.architecture import Architecture
 from ...architectures.losses import flat_shape
 from ..arrays import Array, Saved
 from ..losses.classes import one_hot

@@ -107,8 +107,10 @@ def _convolutions() -> dict[type[Operator], list[Configuration]]:
             ops.MaxPool2d((3, 2), stride=(1, 2), padding=(1, 1)),
             ops.MaxPool2d((2, 3), stride=(3, 1)),
         ),
-        ops.GlobalAveragePool: [(ops.GlobalAveragePool(), (x,)) for x in (SIGNAL, IMAGE, VOLUME)],
-        ops.GlobalMaxPool: [(ops.GlobalMaxPool(), (x,)) for x in (SIGNAL, IMAGE, VOLUME)],
+        **{
+            kind: [(kind(k), (x,)) for k, x in enumerate((SIGNAL, IMAGE, VOLUME), 1)]
+            for kind in (ops.GlobalAveragePool, ops.GlobalMaxPool)
+        },
         ops.AdaptiveAveragePool1d: _all(
             (SIGNAL,), ops.AdaptiveAveragePool1d((3,)), ops.AdaptiveAveragePool1d((9,))
         ),

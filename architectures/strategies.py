@@ -254,7 +254,7 @@ def _global(kind: Any) -> Strategy:
     def draw(d: Drawing, x: Shape) -> ops.Operator | None:
         if not 3 <= len(x) <= 5 or (d.exact and size(x[2:]) not in EXACT_SIZES):
             return None
-        return kind()  # type: ignore[no-any-return]
+        return kind(len(x) - 2)  # type: ignore[no-any-return]
 
     return draw
 

@@ -78,7 +78,7 @@ _EXACT = frozenset(
 _REARRANGING = frozenset(
     {
         np.where, np.concatenate, np.swapaxes, np.broadcast_to, np.expand_dims, np.squeeze,
-        np.zeros_like, np.ones_like, np.full_like, np.take_along_axis, np.moveaxis,
+        np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.copyto, np.take_along_axis, np.moveaxis,
         np.reshape, np.transpose, np.shape, np.ndim, np.stack, np.sum, np.mean, np.max, np.min,
         np.real,
     }

@@ -23,6 +23,8 @@ read it (the inverse map, of as many columns as the most-read entry has readers)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,7 +65,8 @@ def regions(kink: Kink | Choice) -> Array:
     is the piece on the left, among equal candidates the first: our convention at ties.
     """
     if isinstance(kink, Choice):
-        return np.argmax(np.asarray(kink.candidates).real, axis=-1)
+        choice: Array = np.argmax(np.asarray(kink.candidates).real, axis=-1)
+        return choice
     x = kink.argument.real
     piece = (x > kink.breakpoints[0]).astype(np.int8)
     for b in kink.breakpoints[1:]:
@@ -80,6 +83,18 @@ def pick(candidates: Array, choice: Array) -> Array:
 def place(y_bar: Array, choice: Array, k: int) -> Array:
     """The transpose of `pick`: y_bar at the chosen candidate, 0 at the others."""
     return np.where(choice[..., None] == np.arange(k), y_bar[..., None], 0.0)
+
+
+def alike(arrays: Sequence[Array]) -> list[Array]:
+    """Arrays of equal rank, whose first axis is made as long as the longest one's.
+
+    That is the replica axis, which has size 1 in an array in which nothing differs.
+    """
+    replicas = max(x.shape[0] for x in arrays)
+    return [
+        x if x.shape[0] == replicas else np.broadcast_to(x, (replicas, *x.shape[1:]))
+        for x in arrays
+    ]
 
 
 def over(p: Array, x: Array, rank: int, axes: int | None = None) -> Array:
@@ -123,9 +138,26 @@ def scatter(y_bar: Array, index: Array, shape: tuple[int, ...]) -> Array:
     return read.sum(axis=-1).reshape(*flat.shape[:-1], *shape)
 
 
+def gather_axis(x: Array, index: Array, axis: int) -> Array:
+    """`gather` along one axis, which is counted from the end; `index` has one axis."""
+    y: Array = np.moveaxis(gather(np.moveaxis(x, axis, -1), index, 1), -1, axis)
+    return y
+
+
+def scatter_axis(y_bar: Array, index: Array, size: int, axis: int) -> Array:
+    """The transpose of `gather_axis`: an axis of that many entries."""
+    x_bar: Array = np.moveaxis(scatter(np.moveaxis(y_bar, axis, -1), index, (size,)), -1, axis)
+    return x_bar
+
+
 def inverse(index: Array, size: int) -> Array:
     """For each of `size` entries the flat places of index that read it, then -1; (size, most)."""
-    flat = index.reshape(-1)
+    return _inverse(index.astype(np.int64).tobytes(), size)
+
+
+@lru_cache(maxsize=1024)
+def _inverse(index: bytes, size: int) -> Array:
+    flat = np.frombuffer(index, np.int64)
     places = np.argsort(flat, kind="stable")
     places = places[flat[places] >= 0]
     read = flat[places]

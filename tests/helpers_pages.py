@@ -9,7 +9,7 @@ import numpy as np
 from backproof.architectures.cases import draw_case
 from backproof.architectures.configurations import network
 from backproof.architectures.operators import Operator, Shape
-from backproof.checkers.rounding import Noise, Noisy, replicate
+from backproof.checkers.rounding import INJECTED, Noise, Noisy, replicate, rms
 from backproof.reference.arrays import Array, Arrays, regions
 from backproof.reference.pages import LAYERS
 
@@ -65,16 +65,20 @@ def check_page(op: Operator, shapes: tuple[Shape, ...], seed: int = 1) -> None:
     for now, then in zip((*d.inputs, *d.parameters.values(), y_bar), (*before, kept), strict=True):
         np.testing.assert_array_equal(now, then, "an argument was written to")
 
-    _against_complex_step(d, branch, y_bar, x_bars, p_bar)
+    deviations = _noise(d, branch, y_bar, x_bars, p_bar)
+    _against_complex_step(d, branch, y_bar, x_bars, p_bar, deviations)
     _replicas(d, branch, rng)
-    _noise(d, branch, y_bar, x_bars, p_bar)
     _float32(d, branch)
 
 
 def _against_complex_step(
-    d: Drawn, branch: Any, y_bar: Array, x_bars: Any, p_bar: Arrays
+    d: Drawn, branch: Any, y_bar: Array, x_bars: Any, p_bar: Arrays, deviations: dict[Any, Array]
 ) -> None:
-    """Every entry of every gradient, by one complex step each, all in one call of replicas."""
+    """Every entry of every gradient, by one complex step each, all in one call of replicas.
+
+    Allowed are some tens of roundings of the terms that are added up here, and some tens of
+    the deviations that rounding makes in the backward pass.
+    """
     tensors: list[tuple[Any, Array, Array]] = [
         *((k, x, g) for k, (x, g) in enumerate(zip(d.inputs, x_bars, strict=True))),
         *((n, d.parameters[n], g) for n, g in p_bar.items()),
@@ -92,7 +96,8 @@ def _against_complex_step(
         axes = tuple(range(1, terms.ndim))
         exact = terms.sum(axis=axes).reshape(value.shape)
         size = np.abs(terms).sum(axis=axes).reshape(value.shape)
-        allowed = 64 * UNIT * (size + np.abs(exact).max(initial=0.0) + 1e-3)
+        own = rms(deviations[key].reshape(-1, *value.shape))
+        allowed = 64 * UNIT * size + 20 * UNIT / INJECTED["float64"] * own
         wrong = np.abs(gradient - exact) > allowed
         assert not wrong.any(), f"{d.op}: gradient of {key}: {gradient} is not {exact}"
 
@@ -119,20 +124,25 @@ def _replicas(d: Drawn, branch: Any, rng: np.random.Generator) -> None:
             np.testing.assert_allclose(p_bar[name][r], expected, rtol=1e-11, atol=1e-12)
 
 
-def _noise(d: Drawn, branch: Any, y_bar: Array, x_bars: Any, p_bar: Arrays) -> None:
-    """The page runs under Monte Carlo arithmetic, whose deviations are small."""
-    noise = Noise(np.random.default_rng(0), "float64", REPLICAS)
+def _noise(
+    d: Drawn, branch: Any, y_bar: Array, x_bars: Any, p_bar: Arrays
+) -> dict[Any, Array]:
+    """The page runs under Monte Carlo arithmetic; by how much each gradient deviates."""
+    noise = Noise(np.random.default_rng(0), "float64", 32)
     inputs = [replicate(x, noise) for x in d.inputs]
     parameters = {n: replicate(p, noise) for n, p in d.parameters.items()}
     _, saved = d.forward(inputs, parameters, branch)
     bars, noisy = d.backward(parameters, saved, replicate(y_bar, noise))
-    for got, expected in (
-        *zip(bars, x_bars, strict=True),
-        *((noisy[n], g) for n, g in p_bar.items()),
+    deviations: dict[Any, Array] = {}
+    for key, got, expected in (
+        *((k, bar, x) for k, (bar, x) in enumerate(zip(bars, x_bars, strict=True))),
+        *((n, noisy[n], g) for n, g in p_bar.items()),
     ):
         assert isinstance(got, Noisy), f"{d.op}: a gradient lost its noise"
         scale = np.abs(expected).max(initial=0.0) + 1.0
-        assert np.abs(got.view(np.ndarray) - expected).max(initial=0.0) < 1e-7 * scale
+        deviations[key] = got.view(np.ndarray) - expected
+        assert np.abs(deviations[key]).max(initial=0.0) < 1e-7 * scale
+    return deviations
 
 
 def _float32(d: Drawn, branch: Any) -> None:

@@ -6,9 +6,9 @@ Every tuple has one entry for each spatial axis, in their order.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from ..checks import PositiveInteger, check_fields
+from ..checks import PositiveInteger, bounded, check_fields
 from .base import Operator, Rule, Rules, Shape, check_exact_rank, check_sizes
 
 Padding = Literal["same", "valid"] | tuple[int, ...]
@@ -178,11 +178,15 @@ class AdaptiveAveragePool2d(Operator, frozen=True, tag="adaptive_average_pool2d"
 
 
 class GlobalAveragePool(Operator, frozen=True, tag="global_average_pool"):
-    """y (N, C) = the mean of x (N, C, ...) over all its spatial axes, one to three."""
+    """y (N, C) = the mean of x (N, C, ...) over its spatial axes, `spatial` of them."""
+
+    spatial: Annotated[int, bounded(minimum=1, maximum=3)] = 2
 
 
 class GlobalMaxPool(Operator, frozen=True, tag="global_max_pool"):
-    """y (N, C) = the greatest entry of x (N, C, ...) over its spatial axes, one to three."""
+    """y (N, C) = the greatest entry of x (N, C, ...) over its spatial axes, `spatial` of them."""
+
+    spatial: Annotated[int, bounded(minimum=1, maximum=3)] = 2
 
 
 CONVOLUTIONS: tuple[type[Operator], ...] = (
@@ -317,9 +321,8 @@ def _adaptive(op: Any, x: Shape) -> Shape:
     return (*x[:2], *op.size)
 
 
-def _global(op: Operator, x: Shape) -> Shape:
-    if not 3 <= len(x) <= 5:
-        raise ValueError(f"{op.name} takes (N, C, ...) with spatial axes, got the shape {x}")
+def _global(op: Any, x: Shape) -> Shape:
+    check_exact_rank(op, x, op.spatial + 2, f"(N, C, ...) with {op.spatial} spatial axes")
     return x[:2]
 
 

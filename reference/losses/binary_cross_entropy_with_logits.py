@@ -23,8 +23,13 @@ from .reduction import entry_factor
 
 
 def positive_weights(loss: BinaryCrossEntropyWithLogits, y: Array) -> Array:
-    """w (features,) in y's real dtype; ones where the loss has none."""
-    return np.array(loss.positive_weights or (1.0,) * y.shape[-1], dtype=y.real.dtype)
+    """w along y's last axis, in its real dtype; ones where the loss has none.
+
+    An example of several axes is seen here as one row of all its entries, the features of
+    the last axis again and again.
+    """
+    weights = loss.positive_weights or (1.0,)
+    return np.array(weights * (y.shape[-1] // len(weights)), dtype=y.real.dtype)
 
 
 def forward(

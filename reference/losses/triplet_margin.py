@@ -1,0 +1,60 @@
+"""Triplet margin loss of rows (Balntas et al. 2016).
+
+    L = c sum over the rows of max(0, m),    m = |f| - |g| + margin
+    f = a - p + e,    g = a - n + e
+
+e is epsilon, c the reduction's constant.  With the unit vectors u = f / |f| and v = g / |g|,
+d|f| = <u, df>, so where m > 0
+
+    dL = c (<u, da - dp> - <v, da - dn>)
+
+    a_bar = c (u - v)        p_bar = -c u        n_bar = c v
+
+and 0 elsewhere.  At m = 0 any share of that is a derivative; we take the left one, 0.
+
+Radius.  |f| is singular where f = 0, at the distance |f|; a and p may both move.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...architectures.losses import TripletMargin
+from ..arrays import Array, Kink, Saved
+from .cosine import norm
+from .reduction import row_factor
+
+Triplet = tuple[Array, Array, Array]
+
+
+def sides(loss: TripletMargin, y: Triplet) -> tuple[Array, Array]:
+    """f and g."""
+    a, p, n = y
+    return a - p + loss.epsilon, a - n + loss.epsilon
+
+
+def kink(loss: TripletMargin, y: Triplet, target: None) -> Kink:
+    f, g = sides(loss, y)
+    return Kink(norm(f) - norm(g) + loss.margin, (0.0,))
+
+
+def radius(loss: TripletMargin, y: Triplet, target: None) -> Array:
+    f, g = sides(loss, y)
+    distance: Array = np.minimum(norm(f).real, norm(g).real) / 2
+    return distance
+
+
+def forward(
+    loss: TripletMargin, y: Triplet, target: None, branch: Array
+) -> tuple[Array, Saved]:
+    f, g = sides(loss, y)
+    far, near = norm(f), norm(g)
+    terms = np.where(branch == 1, far - near + loss.margin, 0.0)
+    return row_factor(loss.reduction, f) * terms.sum(axis=(-2, -1)), (f / far, g / near, branch)
+
+
+def backward(loss: TripletMargin, saved: Saved, value_bar: float) -> Triplet:
+    u, v, branch = saved
+    c = row_factor(loss.reduction, u) * value_bar
+    u, v = (np.where(branch == 1, c * w, 0.0) for w in (u, v))
+    return u - v, -u, v

@@ -36,13 +36,13 @@ each_entrywise = pytest.mark.parametrize(
 )
 
 
-def pieces(op: Operator, x: Array) -> Array | None:
+def pieces(op: Operator, p: dict[str, Array], x: Array) -> Array | None:
     kink = LAYERS[type(op)].kink
-    return None if kink is None else regions(kink(op, x))
+    return None if kink is None else regions(kink(op, p, x))
 
 
 def forward(op: Operator, p: dict[str, Array], x: Array) -> Array:
-    y: Array = LAYERS[type(op)].forward(op, p, x, pieces(op, x))[0]
+    y: Array = LAYERS[type(op)].forward(op, p, x, pieces(op, p, x))[0]
     return y
 
 
@@ -50,7 +50,7 @@ def gradients(
     op: Operator, p: dict[str, Array], x: Array, y_bar: Array
 ) -> tuple[Array, dict[str, Array]]:
     page = LAYERS[type(op)]
-    saved = page.forward(op, p, x, pieces(op, x))[1]
+    saved = page.forward(op, p, x, pieces(op, p, x))[1]
     x_bar, p_bar = page.backward(op, p, saved, y_bar)
     return x_bar, p_bar
 
@@ -78,7 +78,7 @@ def test_backward_is_the_complex_step_of_forward(op: Operator) -> None:
     over the outputs, their error is relative to the sum of the absolute terms.
     """
     p, x, y_bar = example(op)
-    branch = pieces(op, x)
+    branch = pieces(op, p, x)
     x_bar, p_bar = gradients(op, p, x, y_bar)
 
     def check(bar: Array, moved: dict[str, Array], z: Array) -> None:
@@ -88,11 +88,12 @@ def test_backward_is_the_complex_step_of_forward(op: Operator) -> None:
         size = np.abs(terms).sum(axis=(-2, -1)).reshape(bar.shape)
         assert np.all(np.abs(bar - want) <= 32 * U * size)
 
-    check(x_bar, p, x + 1j * STEP * np.eye(x.size).reshape(x.size, *x.shape))
+    still = {name: w[None] for name, w in p.items()}
+    check(x_bar, still, x + 1j * STEP * np.eye(x.size).reshape(x.size, *x.shape))
     assert p_bar.keys() == p.keys()
     for name, w in p.items():
         moved = w + 1j * STEP * np.eye(w.size).reshape(w.size, *w.shape)
-        check(p_bar[name], {**p, name: moved}, x)
+        check(p_bar[name], {**still, name: moved}, x[None])
 
 
 @each
@@ -122,7 +123,7 @@ def test_float32_stays_float32_and_is_float64_rounded(op: Operator) -> None:
 @each
 def test_complex_forward_is_the_real_one_plus_a_tiny_imaginary_part(op: Operator) -> None:
     p, x, _ = example(op)
-    branch = pieces(op, x)
+    branch = pieces(op, p, x)
     z = LAYERS[type(op)].forward(op, p, x + 1j * STEP, branch)[0]
     assert z.dtype == np.complex128
     np.testing.assert_allclose(z.real, forward(op, p, x), rtol=8 * U, atol=8 * U)
@@ -143,6 +144,8 @@ def test_extremes_are_finite_and_without_warning(op: Operator, dtype: str) -> No
     x = np.array(rows, dtype)
     if isinstance(op, ops.Square):  # whose value must be representable too
         x = np.sign(x) * np.sqrt(np.abs(x))
+    if isinstance(op, ops.Exp):
+        x = np.where(x.real > 80, 80, x).astype(dtype)
     if isinstance(op, ops.SwiGLU):
         x = x[:-2]
     p = {
@@ -164,6 +167,8 @@ def test_extremes_are_finite_and_without_warning(op: Operator, dtype: str) -> No
 def test_any_input_has_a_finite_value_and_slope(op: Operator, x: Array) -> None:
     if isinstance(op, ops.Square):
         x = x / 1e150
+    if isinstance(op, ops.Exp):
+        x = np.minimum(x, 700)
     p = activation_parameters(op, 4, np.random.default_rng(0))
     y = forward(op, p, x)
     x_bar, _ = gradients(op, p, x, np.ones_like(y))
@@ -200,7 +205,7 @@ def frozen(op: Operator, p: dict[str, Array], x: float, piece: int) -> tuple[flo
 def breakpoints(op: Operator) -> tuple[float, ...]:
     kink = LAYERS[type(op)].kink
     assert kink is not None
-    points: tuple[float, ...] = kink(op, np.zeros((1, 1))).breakpoints
+    points: tuple[float, ...] = kink(op, {}, np.zeros((1, 1))).breakpoints
     return points
 
 
@@ -236,7 +241,7 @@ def test_smooth_says_whether_the_first_derivative_is_continuous(op: Operator) ->
         frozen(op, p, b, i) == pytest.approx(frozen(op, p, b, i + 1), abs=4 * U)
         for i, b in enumerate(breakpoints(op))
     )
-    assert kink(op, np.zeros((1, 1))).smooth is continuous
+    assert kink(op, {}, np.zeros((1, 1))).smooth is continuous
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
@@ -269,9 +274,9 @@ def test_arguments_are_left_alone(op: Operator) -> None:
 @each
 def test_replicas_are_a_loop(op: Operator) -> None:
     """Order of summation and of vector instructions may differ: a few u of values near 1."""
-    p, x, y_bar = example(op, replicas=(2, 3))
+    p, x, y_bar = example(op, replicas=(6,))
     y, (x_bar, p_bar) = forward(op, p, x), gradients(op, p, x, y_bar)
-    for k in np.ndindex(2, 3):
+    for k in range(6):
         own = {name: w[k] for name, w in p.items()}
         one, (one_x, one_p) = forward(op, own, x[k]), gradients(op, own, x[k], y_bar[k])
         assert {n: w.shape for n, w in one_p.items()} == {n: w.shape for n, w in own.items()}
@@ -280,12 +285,12 @@ def test_replicas_are_a_loop(op: Operator) -> None:
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_a_slope_without_replicas_serves_every_replica(shared: bool) -> None:
+def test_one_slope_serves_every_replica(shared: bool) -> None:
     op = ops.PReLU(shared=shared)
-    p, _, _ = example(op)
+    p, _, _ = example(op, replicas=(1,))
     _, x, y_bar = example(op, replicas=(3,))
     p_bar = gradients(op, p, x, y_bar)[1]
-    assert p_bar["slope"].shape == (3, *p["slope"].shape)
+    assert p_bar["slope"].shape == (3, *p["slope"].shape[1:])
 
 
 @each

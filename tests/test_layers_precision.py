@@ -101,12 +101,15 @@ SPECIFICATION: Mapping[type[Operator], Callable[[Any, Real], Real]] = {
     ops.HardShrink: lambda op, x: x if abs(x) > op.threshold else x * 0,
     ops.Sine: lambda op, x: mp.sin(op.frequency * x),
     ops.Square: lambda op, x: x * x,
+    ops.Exp: lambda op, x: mp.exp(x),
+    ops.Affine: lambda op, x: op.scale * x + op.shift,
 }
 
 ROUNDED_ARGUMENT: Mapping[str, float] = {
     "celu": 1,
     "softplus": 1,
     "sine": 1,
+    "affine": 1,
     "gelu-form=tanh": 4,
 }
 """Roundings, in ulps, of an argument that must be computed before it enters a function g.
@@ -149,6 +152,8 @@ def points(op: Operator) -> Array:
     match op:
         case ops.Square():
             limit = 1e150
+        case ops.Exp():
+            limit = 709
         case ops.Sine(frequency) if frequency != 1:  # 1e300 f has more digits than a float
             limit = 1e6
         case _:
@@ -169,7 +174,7 @@ def errors(op: Operator, x: Array) -> tuple[Array, Array]:
     page = LAYERS[type(op)]
     p = {"slope": np.array([SLOPE])}
     row = x[None, :]
-    branch = regions(page.kink(op, row)) if page.kink else None
+    branch = regions(page.kink(op, p, row)) if page.kink else None
     y, saved = page.forward(op, p, row, branch)
     x_bar, _ = page.backward(op, p, saved, np.ones_like(row))
     a = allowance(op)

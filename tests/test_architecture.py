@@ -12,7 +12,15 @@ from typing import Any
 import jsonschema
 import msgspec
 import pytest
-from helpers_networks import SMALL, as_json, every_activation, every_loss, network
+from helpers_networks import (
+    GRAPHS,
+    SMALL,
+    as_json,
+    every_activation,
+    every_loss,
+    every_operator,
+    network,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,10 +58,23 @@ def test_json_reads_back_equal_and_the_schema_accepts_it(architecture: Architect
     SCHEMA.validate(json.loads(text))
 
 
-@pytest.mark.parametrize("architecture", [*every_activation(), *every_loss()], ids=str)
+@pytest.mark.parametrize(
+    "architecture",
+    [*every_operator(), *every_activation(), *every_loss(), *GRAPHS.values()],
+    ids=str,
+)
 def test_every_operator_loss_and_penalty_goes_both_ways(architecture: Architecture) -> None:
     assert loads(dumps(architecture).encode()) == architecture
     SCHEMA.validate(json.loads(dumps(architecture)))
+
+
+def test_what_is_at_its_default_is_left_out_of_json() -> None:
+    a = network(ops.Dense(2), ops.Tanh(), ops.Softmax(-2), loss=ls.Huber())
+    written = json.loads(dumps(a))
+    assert written["layers"] == [
+        {"op": "dense", "units": 2}, {"op": "tanh"}, {"op": "softmax", "axis": -2},
+    ]  # fmt: skip
+    assert written["loss"] == {"loss": "huber"}
 
 
 def test_the_schema_is_one() -> None:
@@ -74,7 +95,7 @@ CLASSES = as_json(network(ops.Dense(3), loss=ls.CrossEntropy(ignore_index=1)))
 REFUSED_BY_THE_SCHEMA_TOO = {
     "an unknown operator": (
         as_json(dense='"densee"'),
-        "Invalid value 'densee' - at `$.layers[0].op`; there are dense, identity, sigmoid, ",
+        "Invalid value 'densee' - at `$.layers[0].op`; there are dense, weight_norm_dense, ",
     ),
     "an unknown loss": (
         as_json(squared_error='"mse"'),
@@ -125,9 +146,13 @@ REFUSED_BY_THE_SCHEMA_TOO = {
         '{"input": [2, 3], "layers": [7], "loss": {"loss": "weighted_sum"}}',
         "Expected `object`, got `int` - at `$.layers[0]`",
     ),
-    "three axes": (
-        '{"input": [2, 3, 4], "layers": [], "loss": {"loss": "weighted_sum"}}',
-        "Expected `array` of length 2 - at `$.input`",
+    "an input that is a number": (
+        '{"input": 2, "layers": [], "loss": {"loss": "weighted_sum"}}',
+        "Expected `array | null`, got `int` - at `$.input`",
+    ),
+    "an edge that is a number": (
+        as_json().replace('"units": 4', '"units": 4, "inputs": [0]'),
+        "Expected `str`, got `int` - at `$.layers[0].inputs[0]`",
     ),
     "null": ("null", "Expected `object`, got `null`"),
     "an array": ("[]", "Expected `object`, got `array`"),
@@ -141,6 +166,14 @@ REFUSED_FOR_WHAT_NO_SCHEMA_SAYS = {
     "shapes that do not fit": (
         as_json(network(ops.GLU())).replace("4", "3"),
         "layers[0]: glu halves the features, so they must be even, got 3",
+    ),
+    "one axis": (
+        '{"input": [2], "layers": [], "loss": {"loss": "weighted_sum"}}',
+        "input must be (batch, features) or have more axes, integers of at least 1, got (2,)",
+    ),
+    "no input and nothing in its place": (
+        '{"input": null, "layers": [{"op": "tanh"}], "loss": {"loss": "weighted_sum"}}',
+        "layers[0]: there is no edge 'input' before it",
     ),
     "a batch of none": (
         as_json().replace("2", "0", 1),
@@ -224,18 +257,21 @@ def test_text_longer_than_any_network_is_refused() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"input": [2, 3]}, "input must be (batch, features), two integers of at least 1, got [2,"),
-        ({"input": (2, 3, 4)}, "input must be (batch, features), two integers of at least 1, got"),
+        ({"input": [2, 3]}, "input must be (batch, features) or have more axes, integers of at l"),
+        ({"input": (2,)}, "input must be (batch, features) or have more axes, integers of at lea"),
+        ({"input": ()}, "input must be (batch, features) or have more axes, integers of at least"),
         ({"input": (True, 3)}, "input[0] must be an integer, got True"),
         ({"input": (2, 0)}, "input[1] must be at least 1, got 0"),
-        ({"layers": [ops.Tanh()]}, "layers must be a tuple of operators, got [Tanh()]"),
+        ({"layers": [ops.Tanh()]}, "layers must be a tuple of operators, got [Tanh("),
         ({"layers": (ops.Tanh,)}, "expected one of the operators, got <class"),
-        ({"layers": (ops.Operator(),)}, "expected one of the operators, got Operator()"),
+        ({"layers": (ops.Operator(),)}, "expected one of the operators, got Operator("),
         ({"layers": (ls.Huber(),)}, "expected one of the operators, got Huber("),
         ({"loss": None}, "expected one of the losses, got None"),
-        ({"loss": ops.Tanh()}, "expected one of the losses, got Tanh()"),
+        ({"loss": ops.Tanh()}, "expected one of the losses, got Tanh("),
         ({"penalties": (3,)}, "expected one of the penalties, got 3"),
         ({"penalties": L1(1.0)}, "penalties must be a tuple of penalties, got L1("),
+        ({"auxiliary": ls.Huber()}, "auxiliary must be a tuple of losses, got Huber("),
+        ({"auxiliary": (L1(1.0),)}, "expected one of the losses, got L1("),
     ],
 )
 def test_python_is_refused_what_is_no_network(change: dict[str, Any], words: str) -> None:
@@ -282,7 +318,9 @@ def test_a_file_within_the_limit_is_read_whole(tmp_path: Path) -> None:
 def test_shapes_follow_the_layers() -> None:
     a = network(ops.Dense(6), ops.GLU(), ops.PReLU(shared=False), loss=ls.CrossEntropy())
     assert a.batch == 3
-    assert a.edges == ((3, 4), (3, 6), (3, 3), (3, 3))
+    assert a.edges == {"input": (3, 4), "layers.0.output": (3, 6), "layers.1.output": (3, 3),
+                       "layers.2.output": (3, 3)}  # fmt: skip
+    assert a.output == (3, 3)
     assert a.parameters == {"layers.0.weight": (6, 4), "layers.0.bias": (6,),
                             "layers.2.slope": (3,)}  # fmt: skip
     assert a.target_shape == (3,)
@@ -294,3 +332,7 @@ def test_a_network_in_a_line() -> None:
     assert str(a) == "(3, 4) > dense 5 > tanh > squared_error > l1 > l2"
     assert a.operators == ("dense", "tanh", "squared_error", "l1", "l2")
     assert str(network()) == "(3, 4) > squared_error"
+    assert str(GRAPHS["residual"]) == (
+        "(3, 4) > dense 4 > tanh > dense 4 > add(input, layers.2) > dense 2 > squared_error"
+    )
+    assert str(GRAPHS["no input"]).startswith("embedding 4 > variable > add(layers.0, layers.1) ")

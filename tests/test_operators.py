@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import typing
 from typing import Any
 
@@ -12,16 +13,23 @@ import pytest
 from instances import ACTIVATION_INSTANCES
 
 from backproof.architectures import operators as ops
+from backproof.architectures.configurations import CONFIGURATIONS
 from backproof.architectures.operators import (
     ACTIVATIONS,
+    FAMILIES,
     OPERATORS,
-    OUTPUT_SHAPE,
+    RULES,
     Layer,
+    data_shapes,
     output_shape,
     parameter_shapes,
 )
 
-INSTANCES: tuple[Any, ...] = (*ACTIVATION_INSTANCES, ops.Dense(3), ops.Dense(1, bias=False))
+ON_VECTORS: tuple[Any, ...] = (*ACTIVATION_INSTANCES, ops.Dense(3), ops.Dense(1, bias=False))
+CONFIGURED: tuple[Any, ...] = tuple(
+    (op, shapes) for found in CONFIGURATIONS.values() for op, shapes in found
+)
+INSTANCES: tuple[Any, ...] = (*ON_VECTORS, *(op for op, _ in CONFIGURED))
 
 OUT_OF_RANGE: list[tuple[type[Any], dict[str, Any], str]] = [
     (ops.Dense, {"units": 0}, "units must be at least 1, got 0"),
@@ -67,15 +75,32 @@ def test_an_operator_reads_back_from_json_equal(operator: Any) -> None:
 
 
 def test_every_operator_is_among_those_that_json_knows_and_has_a_shape_rule() -> None:
-    assert set(typing.get_args(Layer)) == set(OPERATORS) == set(OUTPUT_SHAPE)
+    assert set(typing.get_args(Layer)) == set(OPERATORS) == set(RULES)
     names = [kind.__struct_config__.tag for kind in OPERATORS]
     assert len(set(names)) == len(names)
+
+
+def whole_specification(kind: type[Any]) -> str:
+    """The class's docstring, its module's, and that of the class that it refers to."""
+    words = f"{kind.__doc__} {sys.modules[kind.__module__].__doc__}"
+    for name in re.findall(r"(?:see|as in) (\w+)", kind.__doc__ or ""):
+        other = next(op for op in OPERATORS if op.__struct_config__.tag == name)
+        words += f" {other.__doc__}"
+    return words
 
 
 @pytest.mark.parametrize("kind", OPERATORS)
 def test_the_docstring_is_the_specification(kind: type[Any]) -> None:
     assert kind.__doc__
-    assert "y = " in kind.__doc__
+    """It says what the output is, and what each attribute does to it."""
+    words = whole_specification(kind)
+    formula = r"\b(y|h_t|output i)(_k|\[.*\]| \(N, C\)| at i)? +(=|is) |^The mean of each window"
+    assert re.search(formula, words)
+    hints = typing.get_type_hints(kind)
+    for name in set(kind.__struct_fields__) - {"inputs", "share"}:
+        options = typing.get_args(hints[name])
+        by_its_options = bool(options) and all(f"`{option}`" in words for option in options)
+        assert by_its_options or re.search(rf"\b{name}\b", words), name
 
 
 @pytest.mark.parametrize(("kind", "attributes", "words"), OUT_OF_RANGE)
@@ -112,10 +137,33 @@ def test_an_operator_cannot_be_changed() -> None:
         ops.Dense(3).units = 4  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("operator", INSTANCES, ids=repr)
+@pytest.mark.parametrize("operator", ON_VECTORS, ids=repr)
 def test_batch_is_kept_and_features_follow_the_rule(operator: Any) -> None:
     features = {"dense": getattr(operator, "units", 0), "glu": 4, "swiglu": 4}
     assert output_shape(operator, (5, 8)) == (5, features.get(operator.name, 8))
+
+
+@pytest.mark.parametrize(("operator", "shapes"), CONFIGURED)
+def test_shapes_are_tuples_of_positive_integers_and_names_are_an_operator_s_own(
+    operator: Any, shapes: Any
+) -> None:
+    y = output_shape(operator, *shapes)
+    held = {**parameter_shapes(operator, *shapes)}
+    given = data_shapes(operator, *shapes)
+    for shape in (y, *held.values(), *(d.shape for d in given.values())):
+        assert isinstance(shape, tuple)
+        assert all(isinstance(n, int) and n > 0 for n in shape)
+    assert held.keys().isdisjoint(given)
+    assert all("." not in name for name in (*held, *given))
+
+
+def test_every_operator_belongs_to_one_family_and_has_a_configuration() -> None:
+    found = [op for family in FAMILIES.values() for op in family]
+    assert len(found) == len(set(found)) == len(OPERATORS)
+    assert set(CONFIGURATIONS) == set(OPERATORS)
+    for kind, (least, most) in ((k, rule.arity) for k, rule in RULES.items()):
+        counts = {len(shapes) for _, shapes in CONFIGURATIONS[kind]}
+        assert all(least <= n and (most is None or n <= most) for n in counts)
 
 
 @pytest.mark.parametrize("operator", [ops.GLU(), ops.SwiGLU()])
@@ -129,4 +177,8 @@ def test_parameters_have_the_shapes_that_the_layer_needs() -> None:
     assert parameter_shapes(ops.Dense(5, bias=False), (2, 3)) == {"weight": (5, 3)}
     assert parameter_shapes(ops.PReLU(), (2, 3)) == {"slope": (1,)}
     assert parameter_shapes(ops.PReLU(shared=False), (2, 3)) == {"slope": (3,)}
+    assert parameter_shapes(ops.Dense(5), (2, 7, 3)) == {"weight": (5, 3), "bias": (5,)}
+    assert parameter_shapes(ops.Bilinear(2), (2, 3), (2, 4)) == {
+        "weight": (2, 3, 4), "bias": (2,),
+    }  # fmt: skip
     assert all(not parameter_shapes(k(), (2, 4)) for k in ACTIVATIONS if k is not ops.PReLU)

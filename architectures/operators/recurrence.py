@@ -2,8 +2,8 @@
 
 The first input is x.  A second input, if any, is the initial hidden state, of shape
 (layers directions, N, H), where index 2 l + r is layer l in direction r (or l alone where
-there is one direction); for an LSTM a third is the initial cell state, alike.  Initial
-states are 0 where not given.
+there is one direction, that is unless `bidirectional`); for an LSTM a third is the initial
+cell state, alike.  Initial states are 0 where not given.
 
 Layer 0 reads x, layer l > 0 the outputs of layer l - 1: those of both directions, the
 forward ones first, (N, T, H) or (N, T, 2 H).  Backward directions read the sequence from
@@ -41,7 +41,7 @@ class _Recurrence(Operator, frozen=True):
 
 
 class RNN(_Recurrence, frozen=True, tag="rnn"):
-    """h_t = f(x_t Wi^T + bi + h_{t-1} Wh^T + bh), f tanh or ReLU (Elman 1990).  g = 1."""
+    """h_t = f(x_t Wi^T + bi + h_{t-1} Wh^T + bh), f the `activation` (Elman 1990).  g = 1."""
 
     activation: Literal["tanh", "relu"] = "tanh"
     returns: Literal["sequence", "hidden"] = "sequence"

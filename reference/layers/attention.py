@@ -35,9 +35,7 @@ from ...architectures.operators import Attention, MultiHeadAttention
 from ..arrays import Array, Arrays, Saved
 
 
-def visible(
-    layer: Attention | MultiHeadAttention, queries: int, keys: int, between: int
-) -> Array:
+def visible(layer: Attention | MultiHeadAttention, queries: int, keys: int, between: int) -> Array:
     """Which keys a query sees: booleans (T, S), or (N, ..., T, S) with `between` axes of size 1."""
     i, j = np.arange(queries)[:, None], np.arange(keys)
     seen: Array = j <= i + keys - queries if layer.causal else np.ones((queries, keys), bool)

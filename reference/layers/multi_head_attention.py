@@ -61,9 +61,7 @@ def inner(layer: MultiHeadAttention, saved: Saved) -> tuple[tuple[Array, float],
     return ((saved[5], 1.0),)
 
 
-def forward(
-    layer: MultiHeadAttention, p: Arrays, x: Any, branch: None
-) -> tuple[Array, Saved]:
+def forward(layer: MultiHeadAttention, p: Arrays, x: Any, branch: None) -> tuple[Array, Saved]:
     x, m = x if isinstance(x, tuple) else (x, None)
     memory = x if m is None else m
     groups = layer.key_value_heads or layer.heads

@@ -69,7 +69,8 @@ def pull(z: Array, sigma: Array, z_bar: Array, axes: Axes, epsilon: float) -> Ar
     k = (z * w).sum(axis=axes, keepdims=True) / size
     q = w - k * z
     q = q - (z * q).sum(axis=axes, keepdims=True) / size * z
-    return (q + epsilon / (sigma * sigma) * k * z) / sigma
+    x_bar: Array = (q + epsilon / (sigma * sigma) * k * z) / sigma
+    return x_bar
 
 
 def scale(p: Arrays, z: Array, rank: int, after: int = 0) -> Array:

@@ -24,7 +24,5 @@ def forward(layer: StochasticDepth, p: Arrays, x: Array, branch: None) -> tuple[
     return keep(layer, p["mask"], x), None
 
 
-def backward(
-    layer: StochasticDepth, p: Arrays, saved: Saved, y_bar: Array
-) -> tuple[Array, Arrays]:
+def backward(layer: StochasticDepth, p: Arrays, saved: Saved, y_bar: Array) -> tuple[Array, Arrays]:
     return keep(layer, p["mask"], y_bar), {}

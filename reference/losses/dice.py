@@ -23,11 +23,13 @@ from .reduction import row_factor
 
 def denominator(loss: Dice, y: Array, target: Array) -> Array:
     """D of every example, as a column."""
-    return y.sum(axis=-1, keepdims=True) + (target.sum(axis=-1, keepdims=True) + loss.smooth)
+    d: Array = y.sum(axis=-1, keepdims=True) + (target.sum(axis=-1, keepdims=True) + loss.smooth)
+    return d
 
 
 def radius(loss: Dice, y: Array, target: Array) -> Array:
-    return np.abs(denominator(loss, y, target).real) / y.shape[-1]
+    distance: Array = np.abs(denominator(loss, y, target).real) / y.shape[-1]
+    return distance
 
 
 def forward(loss: Dice, y: Array, target: Array, branch: None) -> tuple[Array, Saved]:

@@ -10,7 +10,8 @@ d|f| = <u, df>, so where m > 0
 
     a_bar = c (u - v)        p_bar = -c u        n_bar = c v
 
-and 0 elsewhere.  At m = 0 any share of that is a derivative; we take the left one, 0.
+and 0 elsewhere.  At m = 0 any share of that is a derivative; we take the left one, 0.  At f = 0
+the norm has no derivative, and any u of length at most 1 would do: we take 0; so for g.
 
 Radius.  |f| is singular where f = 0, at the distance |f|; a and p may both move.
 """
@@ -33,6 +34,12 @@ def sides(loss: TripletMargin, y: Triplet) -> tuple[Array, Array]:
     return a - p + loss.epsilon, a - n + loss.epsilon
 
 
+def direction(f: Array, length: Array) -> Array:
+    """f / |f|, and 0 for f = 0."""
+    u: Array = f / np.where(length.real > 0, length, 1.0)
+    return u
+
+
 def kink(loss: TripletMargin, y: Triplet, target: None) -> Kink:
     f, g = sides(loss, y)
     return Kink(norm(f) - norm(g) + loss.margin, (0.0,))
@@ -44,13 +51,12 @@ def radius(loss: TripletMargin, y: Triplet, target: None) -> Array:
     return distance
 
 
-def forward(
-    loss: TripletMargin, y: Triplet, target: None, branch: Array
-) -> tuple[Array, Saved]:
+def forward(loss: TripletMargin, y: Triplet, target: None, branch: Array) -> tuple[Array, Saved]:
     f, g = sides(loss, y)
     far, near = norm(f), norm(g)
     terms = np.where(branch == 1, far - near + loss.margin, 0.0)
-    return row_factor(loss.reduction, f) * terms.sum(axis=(-2, -1)), (f / far, g / near, branch)
+    saved = (direction(f, far), direction(g, near), branch)
+    return row_factor(loss.reduction, f) * terms.sum(axis=(-2, -1)), saved
 
 
 def backward(loss: TripletMargin, saved: Saved, value_bar: float) -> Triplet:

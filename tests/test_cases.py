@@ -350,7 +350,7 @@ def test_a_network_without_an_input_is_given_none() -> None:
     drawn = draw_case(a, 1)
     assert drawn.input is None
     assert drawn.data["layers.0.indices"].dtype == np.int64
-    with pytest.raises(ValueError, match="^input must be None: the network has none$"):
+    with pytest.raises(ValueError, match=r"^input must be None: the network has none$"):
         make(a, input=np.ones((2, 2)))
 
 

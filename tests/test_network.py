@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,26 +39,25 @@ NETWORKS = {
 every_network = pytest.mark.parametrize("architecture", NETWORKS.values(), ids=NETWORKS)
 
 
-def trace_of(case: Case, **options: Any) -> network.Trace:
-    return network.forward(case.architecture, case.parameters, case.input, case.target, **options)
+def own_input(case: Case) -> Array:
+    assert case.input is not None
+    return case.input
 
 
 def complex_step(case: Case, name: str, branches: network.Branches) -> Array:
     """The gradient of one tensor off the forward pass, all its entries as replicas."""
-    trace = trace_of(case, branches=branches)
-    edges = [edge_name(i) for i in range(len(trace.edges))]
-    start = edges.index(name) if name in edges else 0
-    base = case.parameters[name] if name in case.parameters else trace.edges[start]
-    moved = base + 1j * STEP * np.eye(base.size).reshape(base.size, *base.shape)
-    held = {site: np.broadcast_to(b, (base.size, *b.shape)) for site, b in branches.items()}
-    loss = network.forward(
-        case.architecture,
-        {**case.parameters, name: moved} if name in case.parameters else case.parameters,
-        case.input if name in case.parameters else moved,
-        case.target,
-        branches=held,
-        start=start,
-    ).loss
+    trace = network.forward(case, branches=branches)
+    slot = case.architecture.named_slots.get(name)
+    source = name if slot is None else slot.source
+    base = case.parameters[source] if source in case.parameters else trace.edges[source]
+    moved = {name: base + 1j * STEP * np.eye(base.size).reshape(base.size, *base.shape)}
+    if slot is not None:
+        change = network.Change(trace, slots=moved)
+    elif name in case.parameters:
+        change = network.Change(trace, parameters=moved)
+    else:
+        change = network.Change(trace, edges=moved)
+    loss = network.forward(case, branches=branches, change=change).loss
     gradient: Array = np.asarray(loss).imag.reshape(base.shape) / STEP
     return gradient
 
@@ -69,9 +69,9 @@ def test_every_gradient_is_the_complex_step_of_the_forward_pass(
 ) -> None:
     case = draw_case(architecture, seed)
     _, gradients = network.value_and_gradients(case)
-    assert set(gradients) == set(network.tensor_names(architecture))
+    assert set(gradients) == set(architecture.tensors)
     for name, gradient in gradients.items():
-        right = complex_step(case, name, trace_of(case).branches)
+        right = complex_step(case, name, network.forward(case).branches)
         # Some tens of roundings, of sums whose terms are at most some times the largest.
         np.testing.assert_allclose(gradient, right, rtol=0, atol=64 * U * np.abs(right).max())
 
@@ -82,14 +82,14 @@ def test_tied_inputs_are_differentiated_on_the_pieces_that_the_branches_name(
 ) -> None:
     """At ties the gradient is that of the frozen pieces, whichever they are."""
     case = draw_case(architecture, 5, lane="tie")
-    trace = trace_of(case)
+    trace = network.forward(case)
     flipped = {
         site: b if site == "loss" else (b == 0).astype(np.int8)
         for site, b in trace.branches.items()
     }
     for branches in (trace.branches, flipped):
-        held = trace_of(case, branches=branches)
-        gradients = network.backward(architecture, case.parameters, held)
+        held = network.forward(case, branches=branches)
+        gradients = network.backward(case, held)
         for name, gradient in gradients.items():
             right = complex_step(case, name, branches)
             scale = max(np.abs(right).max(), 1.0)
@@ -106,48 +106,46 @@ def test_gradients_have_the_shape_and_dtype_of_their_tensors(
     assert np.asarray(value).dtype == dtype
     for name, gradient in gradients.items():
         assert gradient.dtype == dtype, name
-    for name, shape in architecture.parameters.items():
+    for name, shape in architecture.tensors.items():
         assert gradients[name].shape == shape
-    for i, shape in enumerate(architecture.edges):
-        assert gradients[edge_name(i)].shape == shape
 
 
 @every_network
-def test_starting_at_an_edge_runs_the_rest_alone(architecture: Architecture) -> None:
+def test_a_change_at_an_edge_runs_the_rest_alone(architecture: Architecture) -> None:
+    """The same value again gives the same loss and the same gradients, to the last bit."""
     case = draw_case(architecture, 1)
-    whole = trace_of(case)
-    gradients = network.backward(architecture, case.parameters, whole)
-    for start in range(len(architecture.layers) + 1):
-        part = network.forward(
-            architecture, case.parameters, whole.edges[start], case.target, start=start
-        )
-        assert part.start == start
+    whole = network.forward(case)
+    gradients = network.backward(case, whole)
+    ones = np.ones((1, 1, 1))
+    for start, (name, value) in enumerate(whole.edges.items()):
+        part = network.forward(case, change=network.Change(whole, edges={name: value[None]}))
         assert part.loss == whole.loss
-        assert len(part.edges) == len(whole.edges) - start
-        if architecture.penalties and start:
-            continue  # the penalty of a layer below has no gradient to be added to
-        for name, gradient in network.backward(architecture, case.parameters, part).items():
-            np.testing.assert_array_equal(gradient, gradients[name])
+        for i in range(len(architecture.layers)):
+            site, output = f"layers.{i}", edge_name(i + 1)
+            run_again = part.saved[site] is not whole.saved[site]
+            assert run_again == (i >= start)
+            assert (part.edges[output] is not whole.edges[output]) == (run_again or output == name)
+        if start:
+            continue  # what stands below an edge has no replica axis
+        for tensor, gradient in network.backward(case, part, value_bar=ones).items():
+            np.testing.assert_allclose(gradient[0], gradients[tensor], rtol=4 * U)
 
 
 @every_network
 def test_replicas_equal_a_loop(architecture: Architecture) -> None:
     cases = [draw_case(architecture, seed) for seed in range(4)]
-    target = cases[0].target
-    trace = network.forward(
-        architecture,
-        {name: np.stack([c.parameters[name] for c in cases]) for name in architecture.parameters},
-        np.stack([c.input for c in cases]),
-        target,
+    alike = [replace(case, targets=cases[0].targets) for case in cases]
+    stacked = replace(
+        alike[0],
+        parameters={n: np.stack([c.parameters[n] for c in cases]) for n in architecture.parameters},
+        input=None if cases[0].input is None else np.stack([own_input(c) for c in cases]),
     )
-    stacked = {
-        name: np.stack([c.parameters[name] for c in cases]) for name in architecture.parameters
-    }
-    gradients = network.backward(architecture, stacked, trace)
-    for k, case in enumerate(cases):
-        alone = network.forward(architecture, case.parameters, case.input, target)
+    trace = network.forward(stacked)
+    gradients = network.backward(stacked, trace, value_bar=np.ones((1, 1, 1)))
+    for k, case in enumerate(alike):
+        alone = network.forward(case)
         np.testing.assert_allclose(trace.loss[k], alone.loss, rtol=64 * U)
-        for name, gradient in network.backward(architecture, case.parameters, alone).items():
+        for name, gradient in network.backward(case, alone).items():
             got = np.broadcast_to(gradients[name], (len(cases), *gradient.shape))[k]
             scale = np.abs(gradient).max()
             np.testing.assert_allclose(got, gradient, rtol=0, atol=64 * U * scale)
@@ -155,7 +153,7 @@ def test_replicas_equal_a_loop(architecture: Architecture) -> None:
 
 def test_given_branches_are_kept_and_reported() -> None:
     case = draw_case(NETWORKS["kinks"], 2)
-    own = trace_of(case)
+    own = network.forward(case)
     assert set(own.branches) == {
         "layers.1",
         "loss",
@@ -163,7 +161,7 @@ def test_given_branches_are_kept_and_reported() -> None:
         "penalties.0.layers.2.weight",
     }
     other = {"layers.1": 1 - own.branches["layers.1"]}
-    held = trace_of(case, branches=other)
+    held = network.forward(case, branches=other)
     np.testing.assert_array_equal(held.branches["layers.1"], other["layers.1"])
     np.testing.assert_array_equal(held.branches["loss"].shape, own.branches["loss"].shape)
     assert held.loss != own.loss
@@ -218,16 +216,16 @@ def test_an_override_replaces_one_backward_function_and_no_other() -> None:
 
 def test_nothing_is_written_to_and_the_second_call_agrees() -> None:
     case = draw_case(NETWORKS["kinks"], 4)
-    assert not case.input.flags.writeable
+    assert not own_input(case).flags.writeable
     first, second = (network.value_and_gradients(case) for _ in range(2))
     assert first[0] == second[0]
     for name in first[1]:
         np.testing.assert_array_equal(first[1][name], second[1][name])
 
 
-def test_tensor_names_run_backward_and_name_everything_once() -> None:
+def test_tensors_run_backward_and_name_everything_once() -> None:
     architecture = Architecture((2, 3), (Dense(4), Identity(), Dense(1)), losses.SquaredError())
-    assert network.tensor_names(architecture) == (
+    assert list(architecture.tensors) == [
         "layers.2.output",
         "layers.2.weight",
         "layers.2.bias",
@@ -236,4 +234,4 @@ def test_tensor_names_run_backward_and_name_everything_once() -> None:
         "layers.0.weight",
         "layers.0.bias",
         "input",
-    )
+    ]

@@ -78,9 +78,9 @@ _EXACT = frozenset(
 _REARRANGING = frozenset(
     {
         np.where, np.concatenate, np.swapaxes, np.broadcast_to, np.expand_dims, np.squeeze,
-        np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.copyto, np.take_along_axis, np.moveaxis,
-        np.reshape, np.transpose, np.shape, np.ndim, np.stack, np.sum, np.mean, np.max, np.min,
-        np.real,
+        np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.copyto, np.take_along_axis,
+        np.moveaxis, np.reshape, np.transpose, np.shape, np.ndim, np.stack, np.sum, np.mean,
+        np.max, np.min, np.real, np.imag, np.iscomplexobj,
     }
 )  # fmt: skip
 """Functions that round nothing themselves, or that NumPy builds from ufuncs."""

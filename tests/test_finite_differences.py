@@ -24,15 +24,16 @@ from backproof.reference import network
 from backproof.reference.arrays import Array
 
 U = 2.0**-53
-FACTOR = Rounding("float64", {"loss": np.zeros((REPLICAS, 1))}, (), 0.0).factor(ALPHA)
+FACTOR = Rounding("float64", {"loss": np.zeros((REPLICAS, 1))}, {}, 0.0).factor(ALPHA)
 every_lane = pytest.mark.parametrize("lane", LANES)
 
 
 @cache
 def cases(lane: Lane, count: int = 60) -> tuple[Case, ...]:
-    return tuple(
-        draw_case(a, i, lane) for i, a in enumerate(generate(Limits(), lane, "float64", 23, count))
-    )
+    """But for those whose values leave the range, of which a verdict asks nothing."""
+    networks = enumerate(generate(Limits(), lane, "float64", 23, count))
+    drawn = (draw_case(a, i, lane) for i, a in networks)
+    return tuple(case for case in drawn if not measure(case).overflows)
 
 
 def truth(probe: Probe, name: str, v: Array) -> tuple[Array, Array]:
@@ -120,7 +121,8 @@ def test_ecnoise_does_not_take_a_slope_for_noise() -> None:
 def test_the_bound_covers_the_true_error_of_every_tensor(lane: Lane, shrink: float) -> None:
     """On all lanes, saturated, tiny, huge and tied networks among them; most bounds are tight.
 
-    The truth is complex step, whose own rounding is allowed for.
+    The truth is complex step, whose own rounding is allowed for.  Other steps than the first
+    are strict: where they are lost in the rounding of any entry, they claim nothing.
     """
     relative = []
     for case in cases(lane):
@@ -137,7 +139,7 @@ def test_the_bound_covers_the_true_error_of_every_tensor(lane: Lane, shrink: flo
                 relative.append(bound[0] / abs(right[0]))
     assert len(relative) > 150
     assert np.median(relative) < 1e-9
-    assert np.mean(np.isfinite(relative)) > 0.95
+    assert np.mean(np.isfinite(relative)) > (0.95 if shrink == 1 else 0.9)
 
 
 def test_a_stencil_never_crosses_a_kink() -> None:
@@ -170,7 +172,7 @@ def test_the_bound_of_every_entry_covers_its_true_error(lane: Lane) -> None:
     finite = total = 0
     for case in cases(lane)[:25]:
         probe = Probe(case)
-        for name in network.tensor_names(case.architecture):
+        for name in case.architecture.tensors:
             with np.errstate(all="ignore"):
                 gradient, bounds = fd.every_entry(probe, name)
             units = np.eye(gradient.size).reshape(-1, *gradient.shape)
@@ -235,14 +237,14 @@ def test_one_central_difference_is_the_derivative_itself_on_the_exact_lane() -> 
         found = fd.exact(case)
         loss, gradients = network.value_and_gradients(case)
         assert found.loss == loss
-        assert found.entries.keys() == set(network.tensor_names(case.architecture))
+        assert found.entries.keys() == set(case.architecture.tensors)
         for name, g in found.entries.items():
             assert np.array_equal(g, gradients[name]), (case.architecture, name)
 
 
 def test_an_estimate_says_slopes_or_entries_with_a_bound_for_each() -> None:
     case = cases("generic")[0]
-    names = set(network.tensor_names(case.architecture))
+    names = set(case.architecture.tensors)
     along = directions(case, 0)
     slopes = fd.estimate(case, along)
     assert slopes.checker == "finite_differences"

@@ -280,14 +280,11 @@ def cases(dtype: DType, count: int = 60) -> tuple[Case, ...]:
 def float32_errors(case: Case) -> tuple[Arrays, Arrays]:
     """The gradients of the float32 reference less the float64 one's, and these, on one piece."""
     wide = promote(case)
-    a = case.architecture
     with np.errstate(all="ignore"):
-        right = network.forward(a, wide.parameters, wide.input, wide.target)
-        exact = network.backward(a, wide.parameters, right)
-        rough = network.forward(
-            a, case.parameters, case.input, case.target, branches=right.branches
-        )
-        found = network.backward(a, case.parameters, rough)
+        right = network.forward(wide)
+        exact = network.backward(wide, right)
+        rough = network.forward(case, branches=right.branches)
+        found = network.backward(case, rough)
     return {name: found[name].astype(np.float64) - g for name, g in exact.items()}, exact
 
 
@@ -324,7 +321,7 @@ def test_float64_noise_is_float32_noise_scaled_by_the_units() -> None:
     narrow = draw_case(a, 3, dtype="float32")
     wide = promote(narrow)
     rough, fine = (measure(c, replicas=SECOND_LOOK) for c in (narrow, wide))
-    for name in network.tensor_names(a):
+    for name in a.tensors:
         ratio = fine.norm(name) / rough.norm(name)
         assert ratio * 2.0**29 == pytest.approx(1, abs=6 * np.sqrt(2 / 512))
 
@@ -332,7 +329,7 @@ def test_float64_noise_is_float32_noise_scaled_by_the_units() -> None:
 def test_the_absolute_errors_along_a_direction_are_those_of_the_gradient() -> None:
     case = cases("float64")[0]
     measured = measure(case)
-    name = network.tensor_names(case.architecture)[0]
+    name = next(iter(case.architecture.tensors))
     d = measured.deviations[name]
     v = stream(0, "v").standard_normal((3, *d.shape[1:]))
     right = [np.sqrt(np.mean([np.sum(one * w) ** 2 for one in d])) for w in v]
@@ -369,9 +366,9 @@ def test_values_that_leave_the_range_of_the_dtype_are_flagged() -> None:
 
 def test_a_value_that_is_not_finite_counts_as_an_overflow() -> None:
     zero = np.zeros((2, 1))
-    assert Rounding("float64", {"loss": zero}, (), np.nan).overflows
-    assert Rounding("float64", {"loss": zero}, (), np.inf).overflows
-    assert not Rounding("float64", {"loss": zero}, (), 0.5 * LARGEST["float64"]).overflows
+    assert Rounding("float64", {"loss": zero}, {}, np.nan).overflows
+    assert Rounding("float64", {"loss": zero}, {}, np.inf).overflows
+    assert not Rounding("float64", {"loss": zero}, {}, 0.5 * LARGEST["float64"]).overflows
 
 
 def test_the_normwise_model_allows_for_the_textbook_formula_and_the_other_does_not() -> None:
@@ -413,7 +410,7 @@ def test_noise_is_drawn_on_the_pieces_that_are_asked_for() -> None:
 def test_the_factor_is_students_t(alpha: float) -> None:
     t = scipy.stats.t.isf(alpha / 2, df=REPLICAS)
     zero = np.zeros((REPLICAS, 1))
-    single, double = (Rounding(dtype, {"loss": zero}, (), 0.0) for dtype in ("float32", "float64"))
+    single, double = (Rounding(dtype, {"loss": zero}, {}, 0.0) for dtype in ("float32", "float64"))
     assert single.factor(alpha) == pytest.approx(t, rel=1e-8)
     assert double.factor(alpha) == pytest.approx(np.sqrt(2) * t, rel=1e-8)
 
@@ -444,4 +441,5 @@ def test_promoting_keeps_every_value(dtype: DType) -> None:
     case = draw_case(a, 5, dtype=dtype)
     wide = promote(case)
     assert wide.dtype == "float64" and wide.target.dtype == np.int64
+    assert case.input is not None and wide.input is not None
     assert np.array_equal(wide.input, case.input) and wide.input.dtype == np.float64

@@ -172,7 +172,6 @@ def _normalisations() -> dict[type[Operator], list[Configuration]]:
 
 def _sequences() -> dict[type[Operator], list[Configuration]]:
     attended = (QUERIES, KEYS, VALUES)
-    heads = tuple((n, 2, t, d) for n, t, d in attended)
     found: dict[type[Operator], list[Configuration]] = {
         ops.Attention: [
             *_all(
@@ -182,8 +181,6 @@ def _sequences() -> dict[type[Operator], list[Configuration]]:
                 ops.Attention(lengths=(5, 2)),
                 ops.Attention(causal=True, lengths=(3, 4), scale=0.7),
             ),
-            (ops.Attention(), heads),
-            (ops.Attention(causal=True, lengths=(5, 3)), heads),
         ],
         ops.MultiHeadAttention: [
             *_all(

@@ -431,13 +431,13 @@ def _bilinear(d: Drawing, x: Shape) -> Joint | None:
 
 
 def _attention(d: Drawing, x: Shape) -> Joint | None:
-    if not 3 <= len(x) <= 4:
+    if len(x) != 3:
         return None
-    lead, (t, features) = x[:-2], x[-2:]
+    rows, t, features = x
     causal = d.flag()
     s = t + int(d.choose((0, 1, 2))) if causal else int(d.choose((t, 1, t + 1)))
     op = ops.Attention(causal, d.lengths(x[0], s), d.choose((None, 0.5)))
-    return Joint(op, ((*lead, s, features), (*lead, s, d.units())))
+    return Joint(op, ((rows, s, features), (rows, s, d.units())))
 
 
 def _cross_attention(d: Drawing, x: Shape) -> Joint | None:

@@ -88,11 +88,15 @@ _REARRANGING = frozenset(
 
 @dataclass
 class Noise:
-    """The noise of one run, and the largest magnitude that it met."""
+    """The noise of one run, and the largest magnitude that it met.
+
+    `normwise`: values that a textbook computes as differences err by what cancels in them.
+    """
 
     rng: np.random.Generator
     dtype: DType
     replicas: int
+    normwise: bool = False
     largest: float = 0.0
 
     @property
@@ -151,6 +155,15 @@ class Noisy(np.ndarray[Any, np.dtype[Any]]):
         if ufunc not in _EXACT:
             result = noise.perturb(result, _deviation(ufunc, method, plain, result, kwargs, noise))
         return as_noisy(result, noise) if result.dtype != bool else result
+
+    def may_cancel(self, size: Array) -> Noisy:
+        """Itself, with a rounding of `size` where the noise is normwise (and it is real)."""
+        noise = self.noise
+        if not noise.normwise or self.dtype.kind == "c":
+            return self
+        draw = noise.rng.standard_normal((noise.replicas, *self.shape[1:]))
+        plain = self.view(np.ndarray)
+        return as_noisy(plain + noise.unit * np.asarray(size) * draw, noise)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if func not in _REARRANGING:
@@ -335,12 +348,12 @@ def noisy(case: Case, noise: Noise) -> Case:
 
 ROUNDING_ONLY: frozenset[type[ops.Operator]] = frozenset(
     {
-        *ops.SHAPES, *ops.CONVOLUTIONS, *ops.POOLING, *ops.REGULARISATION, ops.Dense, ops.Bilinear,
+        *ops.SHAPES, *ops.CONVOLUTIONS, *ops.POOLING, *ops.REGULARISATION, *ops.RECURRENCE, ops.Dense, ops.Bilinear,
         ops.Embedding, ops.Variable, ops.MatMul, ops.Add, ops.Subtract, ops.Multiply, ops.Maximum,
         ops.Minimum,
     }
 )  # fmt: skip
-"""Operators whose every formula is right to rounding: nothing in them can cancel."""
+"""Operators in which nothing can cancel, or that say themselves what (`stable.as_difference`)."""
 
 
 def _normwise(a: Architecture, noise: Noise) -> network.Disturb:
@@ -383,7 +396,7 @@ def measure(
     at `branches`, by default those of the unperturbed pass.
     """
     wide = promote(case)
-    noise = Noise(stream(seed, f"rounding/{case.seed}"), case.dtype, replicas)
+    noise = Noise(stream(seed, f"rounding/{case.seed}"), case.dtype, replicas, normwise)
     disturb = _normwise(case.architecture, noise) if normwise else None
     with np.errstate(all="ignore"):
         exact = network.forward(wide, branches=branches)

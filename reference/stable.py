@@ -14,6 +14,28 @@ from scipy import special
 from .arrays import Array
 
 
+def as_difference(value: Array, size: Array) -> Array:
+    """`value`, which a textbook computes as a difference of terms of this size.
+
+    It is returned as it is.  The rounding model alone asks: where it allows for formulas that
+    cancel, it lets the value err by a rounding of `size`.
+    """
+    allow = getattr(value, "may_cancel", None)
+    return value if allow is None else allow(size)
+
+
+def slope_of_sigmoid(a: Array) -> Array:
+    """s(a) s(-a), which is s (1 - s) without the cancellation where s is almost 1."""
+    s = sigmoid(a)
+    return as_difference(s * sigmoid(-a), s)
+
+
+def slope_of_tanh(a: Array) -> Array:
+    """4 s(2 a) s(-2 a), which is 1 - t^2 without the cancellation where t is almost 1 or -1."""
+    t = np.tanh(a)
+    return as_difference(4 * sigmoid(2 * a) * sigmoid(-2 * a), t * t)
+
+
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)) = e^x / (1 + e^x): the one whose exponential is at most 1.
 
@@ -25,10 +47,22 @@ def sigmoid(x: Array) -> Array:
     return y
 
 
+def log1p(x: Array) -> Array:
+    """log(1 + x), also for a complex step x + i h with h^2 below all rounding.
+
+    NumPy's complex log1p is log|1 + x|, which loses the real part's digits where x is small.
+    """
+    if x.dtype.kind != "c":
+        real: Array = np.log1p(x)
+        return real
+    y: Array = np.log1p(x.real) + 1j * (x.imag / (1 + x.real))
+    return y
+
+
 def log1p_exp(x: Array) -> Array:
     """log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|))."""
     positive = x.real > 0
-    y: Array = np.where(positive, x, 0.0) + np.log1p(np.exp(np.where(positive, -x, x)))
+    y: Array = np.where(positive, x, 0.0) + log1p(np.exp(np.where(positive, -x, x)))
     return y
 
 

@@ -22,9 +22,8 @@ def _check_lengths(lengths: tuple[int, ...]) -> None:
 class Attention(Operator, frozen=True, tag="attention"):
     """Scaled dot product attention of queries, keys and values (Vaswani et al. 2017).
 
-    Inputs q (N, T, d), k (N, S, d), v (N, S, e), or with a further axis of heads after N.
-    y = softmax(q k^T scale) v, the softmax over the keys that are seen; y is (N, T, e) or
-    (N, heads, T, e).  `scale` is 1 / sqrt(d) where it is left out.
+    Inputs q (N, T, d), k (N, S, d), v (N, S, e).  y = softmax(q k^T scale) v, the softmax
+    over the keys that are seen; y is (N, T, e).  `scale` is 1 / sqrt(d) where it is left out.
     """
 
     causal: bool = False
@@ -105,9 +104,9 @@ def check_masks(op: Any, batch: int, queries: int, keys: int) -> None:
 
 
 def _attention(op: Attention, q: Shape, k: Shape, v: Shape) -> Shape:
-    if not 3 <= len(q) <= 4:
-        raise ValueError(f"attention takes (N, T, d) or (N, heads, T, d), got the shape {q}")
-    if not (q[:-2] == k[:-2] == v[:-2] and q[-1] == k[-1] and k[-2] == v[-2]):
+    for x in (q, k, v):
+        check_exact_rank(op, x, 3, "(N, T, features)")
+    if not (q[0] == k[0] == v[0] and q[-1] == k[-1] and k[-2] == v[-2]):
         raise ValueError(f"attention: queries {q}, keys {k} and values {v} do not fit")
     check_masks(op, q[0], q[-2], k[-2])
     return (*q[:-1], v[-1])

@@ -33,6 +33,7 @@ import numpy as np
 
 from ...architectures.operators import Attention, MultiHeadAttention
 from ..arrays import Array, Arrays, Saved
+from ..stable import as_difference
 
 
 def visible(layer: Attention | MultiHeadAttention, queries: int, keys: int, between: int) -> Array:
@@ -67,22 +68,10 @@ def pull(
     w_bar = y_bar @ np.swapaxes(v, -1, -2)
     r = w_bar - (w * w_bar).sum(axis=-1, keepdims=True)
     r = r - (w * r).sum(axis=-1, keepdims=True)
+    size = np.abs(w_bar)
+    r = as_difference(r, size + (w * size).sum(axis=-1, keepdims=True))
     a_bar = scale * (w * r)
     return a_bar @ k, np.swapaxes(a_bar, -1, -2) @ q, np.swapaxes(w, -1, -2) @ y_bar
-
-
-def heads_between(layer: Attention, q: Array, k: Array, v: Array) -> int:
-    """Whether an axis of heads stands between the batch's and the positions': 0 or 1.
-
-    Four axes may be (replicas, N, T, d) or (N, heads, T, d).  It matters for `lengths` alone,
-    and those say what N is.  Where both fit it is heads, unless the first sizes differ, which
-    only replicas' do.
-    """
-    n = len(layer.lengths)
-    if q.ndim != 4:
-        return int(q.ndim == 5)
-    first = {q.shape[0], k.shape[0], v.shape[0]}
-    return int(first == {n})
 
 
 def scale_of(layer: Attention, q: Array) -> float:
@@ -101,7 +90,7 @@ def forward(
     layer: Attention, p: Arrays, x: tuple[Array, Array, Array], branch: None
 ) -> tuple[Array, Saved]:
     q, k, v = x
-    seen = visible(layer, q.shape[-2], k.shape[-2], heads_between(layer, q, k, v))
+    seen = visible(layer, q.shape[-2], k.shape[-2], 0)
     y, a, w = attend(q, k, v, scale_of(layer, q), seen)
     return y, (x, a, w)
 

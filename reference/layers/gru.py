@@ -25,8 +25,8 @@ import numpy as np
 
 from ...architectures.operators import GRU
 from ..arrays import Array, Arrays, Saved
-from ..stable import sigmoid
-from .lstm import cut, slope_of_sigmoid, slope_of_tanh
+from ..stable import as_difference, sigmoid, slope_of_sigmoid, slope_of_tanh
+from .lstm import cut
 from .unrolling import Cell, arguments, pull, unroll
 
 
@@ -36,13 +36,16 @@ def step(
     (u_r, u_z, u_n), (w_r, w_z, w_n) = cut(u, 3), cut(w, 3)
     a_r, a_z = u_r + w_r, u_z + w_z
     a_n = u_n + sigmoid(a_r) * w_n
-    new_h = sigmoid(-a_z) * np.tanh(a_n) + sigmoid(a_z) * h
+    n = np.tanh(a_n)
+    new_h = sigmoid(-a_z) * n + sigmoid(a_z) * h
+    new_h = as_difference(new_h, np.abs(n) + np.abs(h))
     return new_h, c, (a_r, a_z, a_n, w_n, h)
 
 
 def step_backward(layer: GRU, saved: Saved, h_bar: Array, c_bar: Array) -> tuple[Array, ...]:
     a_r, a_z, a_n, w_n, h = saved
-    m = slope_of_tanh(a_n) * sigmoid(-a_z) * h_bar
+    other = as_difference(sigmoid(-a_z), sigmoid(a_z))
+    m = slope_of_tanh(a_n) * other * h_bar
     r_bar = slope_of_sigmoid(a_r) * w_n * m
     z_bar = slope_of_sigmoid(a_z) * (h - np.tanh(a_n)) * h_bar
     u_bar = np.concatenate([r_bar, z_bar, m], axis=-1)

@@ -28,7 +28,7 @@ import numpy as np
 
 from ...architectures.operators import LSTM
 from ..arrays import Array, Arrays, Saved
-from ..stable import sigmoid
+from ..stable import sigmoid, slope_of_sigmoid, slope_of_tanh
 from .unrolling import Cell, arguments, pull, unroll
 
 
@@ -36,14 +36,6 @@ def cut(a: Array, parts: int) -> list[Array]:
     """a, cut into so many equal parts of its last axis."""
     n = a.shape[-1] // parts
     return [a[..., j * n : (j + 1) * n] for j in range(parts)]
-
-
-def slope_of_sigmoid(a: Array) -> Array:
-    return sigmoid(a) * sigmoid(-a)
-
-
-def slope_of_tanh(a: Array) -> Array:
-    return 4 * slope_of_sigmoid(2 * a)
 
 
 def step(

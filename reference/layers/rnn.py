@@ -18,7 +18,7 @@ import numpy as np
 
 from ...architectures.operators import RNN
 from ..arrays import Array, Arrays, Kink, Saved, alike
-from ..stable import sigmoid
+from ..stable import slope_of_tanh
 from .unrolling import Cell, arguments, pull, unroll
 
 
@@ -35,7 +35,7 @@ def step(
 def step_backward(layer: RNN, saved: Saved, h_bar: Array, c_bar: Array) -> tuple[Array, ...]:
     a, piece = saved
     if layer.activation == "tanh":
-        a_bar = 4 * sigmoid(2 * a) * sigmoid(-2 * a) * h_bar
+        a_bar = slope_of_tanh(a) * h_bar
     else:
         a_bar = np.where(piece, h_bar, 0.0)
     return a_bar, a_bar, np.zeros_like(h_bar), c_bar

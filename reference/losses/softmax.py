@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..arrays import Array
+from ..stable import log1p
 
 
 def shifted(y: Array) -> Array:
@@ -26,7 +27,7 @@ def log_softmax(z: Array) -> Array:
     top = z.real > -0.5  # not z == 0, which rounding noise on z would undo
     excess = np.where(top, np.expm1(z), np.exp(z)).sum(axis=-1, keepdims=True)
     size = top.sum(axis=-1, keepdims=True)
-    q: Array = z - np.log1p(excess + (size - 1).astype(z.dtype))
+    q: Array = z - log1p(excess + (size - 1).astype(z.dtype))
     return q
 
 

@@ -18,7 +18,7 @@ y_j = x_{index[j]}, or 0 where index[j] = -1.  It is linear, and its transpose a
     <y_bar, y> = sum_j y_bar_j x_{index[j]}        x_bar_i = sum of y_bar_j with index[j] = i
 
 `gather` applies the map, `scatter` its transpose: for each i it gathers the places j that
-read it (the inverse map, of as many columns as the most-read entry has readers), and sums.
+read it (`inverse`), and sums.
 """
 
 from __future__ import annotations
@@ -130,12 +130,13 @@ def gather(x: Array, index: Array, axes: int) -> Array:
 
 def scatter(y_bar: Array, index: Array, shape: tuple[int, ...]) -> Array:
     """The transpose of `gather`: the last axes of y_bar, those of index, become `shape`."""
-    table = inverse(index, int(np.prod(shape)))
     flat = y_bar.reshape(*y_bar.shape[: y_bar.ndim - index.ndim], -1)
-    read: Array = flat[..., table]
-    if (table < 0).any():
-        read = np.where(table >= 0, read, 0.0)
-    return read.sum(axis=-1).reshape(*flat.shape[:-1], *shape)
+    for table in inverse(index, int(np.prod(shape))):
+        read: Array = flat[..., table]
+        if (table < 0).any():
+            read = np.where(table >= 0, read, 0.0)
+        flat = read.sum(axis=-1)
+    return flat.reshape(*flat.shape[:-1], *shape)
 
 
 def gather_axis(x: Array, index: Array, axis: int) -> Array:
@@ -150,19 +151,34 @@ def scatter_axis(y_bar: Array, index: Array, size: int, axis: int) -> Array:
     return x_bar
 
 
-def inverse(index: Array, size: int) -> Array:
-    """For each of `size` entries the flat places of index that read it, then -1; (size, most)."""
+def inverse(index: Array, size: int) -> tuple[Array, ...]:
+    """Tables of places: gathered and summed over its last axis one after the other, they scatter.
+
+    Mostly it is one table (size, most): for each of `size` entries the flat places of index
+    that read it, then -1.
+    """
     return _inverse(index.astype(np.int64).tobytes(), size)
 
 
 @lru_cache(maxsize=1024)
-def _inverse(index: bytes, size: int) -> Array:
+def _inverse(index: bytes, size: int) -> tuple[Array, ...]:
     flat = np.frombuffer(index, np.int64)
     places = np.argsort(flat, kind="stable")
     places = places[flat[places] >= 0]
     read = flat[places]
     counts = np.bincount(read, minlength=size)
-    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    table = np.full((size, max(1, counts.max(initial=1))), -1)
-    table[read, np.arange(len(read)) - first[read]] = places
-    return table
+    rank = np.arange(len(read)) - (np.cumsum(counts) - counts)[read]
+    most = max(1, int(counts.max(initial=1)))
+    width = 4 + 4 * (len(read) // size)
+    if most <= width:
+        table = np.full((size, most), -1)
+        table[read, rank] = places
+        return (table,)
+    # Some entry has far more readers than the mean, and one table would be mostly -1.  The
+    # readers are summed in parts of `width`, then the parts: four times the map at most, a level.
+    parts = -(-counts // width)
+    first = np.cumsum(parts) - parts
+    table = np.full((int(parts.sum()), width), -1)
+    table[first[read] + rank // width, rank % width] = places
+    owner = np.repeat(np.arange(size), parts)
+    return (table, *inverse(owner, size))

@@ -19,16 +19,12 @@ def radius(layer: Add, x: tuple[Array, ...]) -> float:
     return np.inf
 
 
-def forward(
-    layer: Add, p: Arrays, x: tuple[Array, ...], branch: None
-) -> tuple[Array, Saved]:
+def forward(layer: Add, p: Arrays, x: tuple[Array, ...], branch: None) -> tuple[Array, Saved]:
     y = x[0]
     for value in x[1:]:
         y = y + value
     return y, x
 
 
-def backward(
-    layer: Add, p: Arrays, saved: Saved, y_bar: Array
-) -> tuple[tuple[Array, ...], Arrays]:
+def backward(layer: Add, p: Arrays, saved: Saved, y_bar: Array) -> tuple[tuple[Array, ...], Arrays]:
     return tuple(unbroadcast(y_bar, x) for x in saved), {}

@@ -48,9 +48,7 @@ def forward(layer: AveragePool, p: Arrays, x: Array, branch: None) -> tuple[Arra
     return y.reshape(*y.shape[:-1], *out), shape
 
 
-def backward(
-    layer: AveragePool, p: Arrays, saved: Saved, y_bar: Array
-) -> tuple[Array, Arrays]:
+def backward(layer: AveragePool, p: Arrays, saved: Saved, y_bar: Array) -> tuple[Array, Arrays]:
     shape = saved
     index, out = windows(layer, shape)
     share = y_bar.reshape(*y_bar.shape[: -len(out)], -1) / divisors(layer, index, y_bar)

@@ -63,9 +63,7 @@ def forward(layer: Convolution, p: Arrays, x: Array, branch: None) -> tuple[Arra
     return y, (columns, index, x.shape[-axes:])
 
 
-def backward(
-    layer: Convolution, p: Arrays, saved: Saved, y_bar: Array
-) -> tuple[Array, Arrays]:
+def backward(layer: Convolution, p: Arrays, saved: Saved, y_bar: Array) -> tuple[Array, Arrays]:
     columns, index, shape = saved
     axes = spatial_axes(layer)
     lead = y_bar.shape[: y_bar.ndim - axes - 1]

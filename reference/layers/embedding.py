@@ -23,9 +23,7 @@ def forward(layer: Embedding, p: Arrays, x: tuple[()], branch: None) -> tuple[Ar
     return y, None
 
 
-def backward(
-    layer: Embedding, p: Arrays, saved: Saved, y_bar: Array
-) -> tuple[tuple[()], Arrays]:
+def backward(layer: Embedding, p: Arrays, saved: Saved, y_bar: Array) -> tuple[tuple[()], Arrays]:
     indices = p["indices"]
     if layer.padding_index is not None:
         indices = np.where(indices == layer.padding_index, -1, indices)

@@ -1,6 +1,8 @@
 """The last axes joined into one: the same entries in the same order.
 
     y = x, reshaped        x_bar = y_bar, reshaped back
+
+No entry is touched, so its cotangent is not either.
 """
 
 from __future__ import annotations

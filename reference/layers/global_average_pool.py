@@ -1,6 +1,8 @@
 """The mean over all spatial axes, of n entries together.
 
     y = (1/n) sum of x        dy = (1/n) sum of dx        x_bar = y_bar / n everywhere
+
+It is `mean` over the spatial axes.
 """
 
 from __future__ import annotations
@@ -17,9 +19,7 @@ def radius(layer: GlobalAveragePool, x: Array) -> float:
     return np.inf
 
 
-def forward(
-    layer: GlobalAveragePool, p: Arrays, x: Array, branch: None
-) -> tuple[Array, Saved]:
+def forward(layer: GlobalAveragePool, p: Arrays, x: Array, branch: None) -> tuple[Array, Saved]:
     shape = x.shape[-layer.spatial :]
     flat = x.reshape(*x.shape[: -layer.spatial], -1)
     return flat.sum(axis=-1) / math.prod(shape), shape

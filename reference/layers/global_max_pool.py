@@ -32,9 +32,7 @@ def forward(layer: GlobalMaxPool, p: Arrays, x: Array, branch: Array) -> tuple[A
     return pick(candidates(layer, x), branch), (branch, x.shape[-layer.spatial :])
 
 
-def backward(
-    layer: GlobalMaxPool, p: Arrays, saved: Saved, y_bar: Array
-) -> tuple[Array, Arrays]:
+def backward(layer: GlobalMaxPool, p: Arrays, saved: Saved, y_bar: Array) -> tuple[Array, Arrays]:
     branch, shape = saved
     x_bar = place(y_bar, branch, math.prod(shape))
     return x_bar.reshape(*x_bar.shape[:-1], *shape), {}

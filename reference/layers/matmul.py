@@ -24,9 +24,7 @@ def turned(a: Array, turn: bool) -> Array:
     return np.swapaxes(a, -1, -2) if turn else a
 
 
-def forward(
-    layer: MatMul, p: Arrays, x: tuple[Array, Array], branch: None
-) -> tuple[Array, Saved]:
+def forward(layer: MatMul, p: Arrays, x: tuple[Array, Array], branch: None) -> tuple[Array, Saved]:
     a, b = turned(x[0], layer.transpose_a), turned(x[1], layer.transpose_b)
     return a @ b, (a, b)
 

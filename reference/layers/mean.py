@@ -1,6 +1,8 @@
 """Mean over axes of n entries together.
 
     y = (1/n) sum of x        dy = (1/n) sum of dx        x_bar = y_bar / n, repeated
+
+It is `sum` over n.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """The last axes in another shape: the same entries in the same order.
 
     y = x, reshaped        x_bar = y_bar, reshaped back
+
+No entry is touched, so its cotangent is not either.
 """
 
 from __future__ import annotations
@@ -22,4 +24,4 @@ def forward(layer: Reshape, p: Arrays, x: Array, branch: None) -> tuple[Array, S
 
 def backward(layer: Reshape, p: Arrays, saved: Saved, y_bar: Array) -> tuple[Array, Arrays]:
     own = saved
-    return y_bar.reshape(*y_bar.shape[: -len(layer.shape)], *own), {}
+    return y_bar.reshape(*y_bar.shape[: y_bar.ndim - len(layer.shape)], *own), {}

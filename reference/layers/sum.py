@@ -1,6 +1,8 @@
 """Sum over axes.
 
     y = sum of x        dy = sum of dx        x_bar = y_bar, repeated along the axes
+
+Every entry has the weight 1, so every entry gets the whole cotangent.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """The last axes in another order: a permutation, whose transpose is its inverse.
 
     axis j of y is axis order[j] of x        axis order[j] of x_bar is axis j of y_bar
+
+Each is counted from the end, and the axes before them stay.
 """
 
 from __future__ import annotations

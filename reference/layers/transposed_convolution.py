@@ -62,9 +62,7 @@ def forward(layer: Transposed, p: Arrays, x: Array, branch: None) -> tuple[Array
     return y, (flat, index, x.shape[-axes:])
 
 
-def backward(
-    layer: Transposed, p: Arrays, saved: Saved, y_bar: Array
-) -> tuple[Array, Arrays]:
+def backward(layer: Transposed, p: Arrays, saved: Saved, y_bar: Array) -> tuple[Array, Arrays]:
     flat, index, small = saved
     axes = spatial_axes(layer)
     z_bar = gather(y_bar, index, axes)

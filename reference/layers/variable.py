@@ -1,6 +1,8 @@
 """A tensor that comes from nowhere: a further input, or a learned tensor.
 
     y = v        dy = dv        v_bar = y_bar
+
+The parameter is the edge itself, and so is its cotangent.
 """
 
 from __future__ import annotations
@@ -13,7 +15,5 @@ def forward(layer: Variable, p: Arrays, x: tuple[()], branch: None) -> tuple[Arr
     return p["value"], None
 
 
-def backward(
-    layer: Variable, p: Arrays, saved: Saved, y_bar: Array
-) -> tuple[tuple[()], Arrays]:
+def backward(layer: Variable, p: Arrays, saved: Saved, y_bar: Array) -> tuple[tuple[()], Arrays]:
     return (), {"value": y_bar}

@@ -44,9 +44,7 @@ def inner(layer: WeightNormDense, saved: Saved) -> Sequence[tuple[Array, Any]]:
     return ((v, np.broadcast_to(np.abs(length.real), v.shape)),)
 
 
-def forward(
-    layer: WeightNormDense, p: Arrays, x: Array, branch: None
-) -> tuple[Array, Saved]:
+def forward(layer: WeightNormDense, p: Arrays, x: Array, branch: None) -> tuple[Array, Saved]:
     v = p["direction"]
     length = norm(v)
     u = v / length
@@ -57,9 +55,7 @@ def forward(
     return y, (x, v, u, length)
 
 
-def backward(
-    layer: WeightNormDense, p: Arrays, saved: Saved, y_bar: Array
-) -> tuple[Array, Arrays]:
+def backward(layer: WeightNormDense, p: Arrays, saved: Saved, y_bar: Array) -> tuple[Array, Arrays]:
     x, _, u, length = saved
     gain = p["gain"][..., None]
     z_bar = rows(y_bar, u, 2)

@@ -241,6 +241,8 @@ def _exact(rng: np.random.Generator, shape: Shape, name: str, seed: int) -> Arra
 def _tie(rng: np.random.Generator, shape: Shape, name: str, seed: int) -> Array:
     if name.endswith("slope"):
         return rng.choice([0.25, 0.5], size=shape)
+    if name.endswith("direction"):  # a row of zeros has none
+        return rng.choice([-2.0, -1.0, 1.0, 2.0], size=shape)
     return rng.integers(-2, 3, size=shape).astype(float)
 
 

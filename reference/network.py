@@ -269,7 +269,11 @@ def backward(
         if slot.name in a.named_slots:
             gradients[slot.name] = bar
 
-    sum_of = planted.get("fan_out", total)
+    fan_out = planted.get("fan_out", total)
+
+    def sum_of(bars: Sequence[Array]) -> Array:
+        return fan_out(bars) if len(bars) > 1 else bars[0]
+
     for site, loss in a.losses.items():
         sources = a.loss_sources[site]
         loss_backward = planted.get(site, LOSSES[type(loss)].backward)

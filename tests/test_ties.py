@@ -51,10 +51,9 @@ def on_pieces(choose: Callable[[network.Branches], network.Branches]) -> Subject
     """The reference, with the pieces that `choose` makes of its own."""
 
     def subject(case: Case) -> tuple[Array, Mapping[str, Array]]:
-        a = case.architecture
-        own = network.forward(a, case.parameters, case.input, case.target).branches
-        trace = network.forward(a, case.parameters, case.input, case.target, branches=choose(own))
-        return trace.loss, network.backward(a, case.parameters, trace)
+        own = network.forward(case).branches
+        trace = network.forward(case, branches=choose(own))
+        return trace.loss, network.backward(case, trace)
 
     return subject
 
@@ -65,7 +64,7 @@ def constantly(pieces: network.Branches) -> Callable[[network.Branches], network
 
 def on_the_right(tied: tuple[ties.Tie, ...]) -> Subject:
     """The reference, with the right piece of every tie."""
-    return on_pieces(lambda own: ties.choose(own, tied, np.ones(len(tied), bool)))
+    return on_pieces(lambda own: ties.choose(own, tied, ties.last(tied)))
 
 
 def returning(**gradients: Any) -> Subject:
@@ -83,6 +82,8 @@ def returning(**gradients: Any) -> Subject:
 
     return subject
 
+
+NUMERICAL: tuple[CheckerName, ...] = ("finite_differences", "complex_step")
 
 RELU = case_of(ops.ReLU(), x=[[0.0]])
 """relu at 0: its Clarke subdifferential is [0, 1]."""
@@ -165,10 +166,8 @@ def test_the_pieces_realised_nearby_are_fewer_than_their_combinations() -> None:
     assert len(tied) == 2
     nearby = {tuple(m.tolist()) for m in ties.realised(DIFFERENCE, tied, seed=0)}
     # x and both weights move, and x w is on one side for one sign of x alone
-    assert nearby == {(False, True), (True, False)}
-    assert {tuple(m.tolist()) for m in ties.all_masks(tied)} == {
-        (False, False), (False, True), (True, False), (True, True),
-    }  # fmt: skip
+    assert nearby == {(0, 1), (1, 0)}
+    assert {tuple(m.tolist()) for m in ties.all_choices(tied)} == {(0, 0), (0, 1), (1, 0), (1, 1)}
 
 
 # --- conventions ------------------------------------------------------------------------
@@ -282,7 +281,8 @@ def test_every_kink_is_a_tie_that_the_reference_passes(
     case = case_of(layer, x=[[*points, 0.25]], t=[[1.0, -2.0, 3.0][: len(points) + 1]], dtype=dtype)
     tied = found_in(case)
     assert [t.entry for t in tied] == list(range(len(points)))
-    assert all(t.right == t.left + 1 for t in tied)
+    pieces = [t.options for t in tied]
+    assert pieces == [(k, k + 1) for k in range(len(points))]
     found = verify(case)
     assert found.status == "PASS" and found.convention.startswith(f"at {len(points)} tie")
     assert verify(case, on_the_right(tied)).status == "PASS"
@@ -378,6 +378,93 @@ def test_absolute_error_of_nothing_has_every_slope_from_minus_1_to_1() -> None:
         assert verify(case, returning(input=[slope, 1.0])).status == status
 
 
+# --- the greatest of several --------------------------------------------------------------
+
+GREATEST = case_of(ops.Max((-1,), keep=True), x=[[2.0, 2.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    "slopes, status",
+    [
+        ([1.0, 0.0, 0.0], "PASS"),
+        ([0.0, 1.0, 0.0], "PASS"),
+        ([0.5, 0.5, 0.0], "PASS"),
+        ([1.0, 1.0, 0.0], "FAIL"),
+        ([0.0, 0.0, 1.0], "FAIL"),
+    ],
+)
+def test_equal_greatest_entries_may_share_the_slope_in_any_way(slopes: Any, status: str) -> None:
+    assert [t.options for t in found_in(GREATEST)] == [(0, 1)]
+    found = verify(GREATEST, returning(input=slopes), checkers=NUMERICAL)
+    assert found.status == status
+    if status == "FAIL":
+        assert found.operator == "max"
+
+
+def test_three_equal_candidates_are_one_tie_of_three_options() -> None:
+    case = case_of(ops.Max((-1,), keep=True), x=[[3.0, 1.0, 3.0, 3.0]])
+    (tie,) = found_in(case)
+    assert tie.options == (0, 2, 3)
+    assert len(ties.all_choices((tie,))) == 3
+    assert ties.last((tie,)).tolist() == [2]
+    for slopes, status in (([1, 0, 0, 0], "PASS"), ([1 / 3, 0, 1 / 3, 1 / 3], "PASS"),
+                           ([0, 1, 0, 0], "FAIL"), ([1, 0, 1, 0], "FAIL")):  # fmt: skip
+        assert verify(case, returning(input=slopes), checkers=NUMERICAL).status == status
+
+
+def test_the_first_of_equal_candidates_is_our_convention() -> None:
+    assert reference_subject(GREATEST)[1]["input"].tolist() == [[1.0, 0.0, 0.0]]
+    found = verify(GREATEST, checkers=NUMERICAL)
+    assert found.convention == "at 1 tie in layers.0: the left derivative"
+
+
+@pytest.mark.parametrize("kind", [ops.Maximum, ops.Minimum])
+def test_two_equal_edges_may_share_the_slope_in_any_way(kind: Any) -> None:
+    joined = kind(inputs=("input", "layers.0.output"))
+    a = Architecture((1, 2), (ops.Variable((1, 2)), joined), ls.WeightedSum())
+    case = make_case(a, {"layers.0.value": [[1.0, 5.0]]}, [[1.0, 3.0]], [[1.0, 1.0]])
+    assert [(t.site, t.entry) for t in found_in(case)] == [("layers.1", 0)]
+    assert verify(case, checkers=NUMERICAL).status == "PASS"
+    wins = float(kind is ops.Maximum)
+    for share, status in ((0.0, "PASS"), (0.25, "PASS"), (1.0, "PASS"), (1.5, "FAIL")):
+        given = returning(
+            input=[[share, 1 - wins]], layers_0_value=[[1 - share, wins]],
+            layers_0_output=[[1 - share, wins]],
+        )  # fmt: skip
+        assert verify(case, given, checkers=NUMERICAL).status == status
+
+
+def test_windows_of_a_pool_that_overlap_tie_each_by_itself() -> None:
+    a = Architecture((1, 1, 4), (ops.MaxPool1d((2,), stride=(1,)),), ls.WeightedSum())
+    case = make_case(a, {}, [[[0.0, 4.0, 4.0, 4.0]]], np.ones((1, 1, 3)))
+    assert [(t.entry, len(t.options)) for t in found_in(case)] == [(1, 2), (2, 2)]
+    for slopes, status in (([0, 2, 1, 0], "PASS"), ([0, 1, 1, 1], "PASS"), ([0, 1, 0, 2], "FAIL")):
+        assert verify(case, returning(input=slopes), checkers=NUMERICAL).status == status
+
+
+# --- ties in graphs ------------------------------------------------------------------------
+
+
+def test_a_tie_in_one_of_two_uses_is_a_tie_of_their_sum() -> None:
+    """y = x + relu(x) at 0 has every slope from 1 to 2."""
+    joined = ops.Add(inputs=("input", "layers.0.output"))
+    case = case_of(ops.ReLU(), joined, x=[[0.0]])
+    for slope, status in ((1.0, "PASS"), (1.5, "PASS"), (2.0, "PASS"), (0.9, "FAIL")):
+        assert verify(case, returning(input=slope), checkers=NUMERICAL).status == status
+    assert verify(case, checkers=NUMERICAL).status == "PASS"
+
+
+def test_a_tie_of_an_auxiliary_loss_is_found_at_its_site() -> None:
+    auxiliary = (ls.AbsoluteError("sum", inputs=("input",)),)
+    a = Architecture((1, 1), (ops.Tanh(),), ls.WeightedSum(), (), auxiliary)
+    case = make_case(a, {}, [[0.5]], {"loss": [[0.0]], "auxiliary.0": [[0.5]]})
+    assert [t.site for t in found_in(case)] == ["auxiliary.0"]
+    for slope, status in ((-1.0, "PASS"), (0.0, "PASS"), (1.0, "PASS"), (1.1, "FAIL")):
+        found = verify(case, returning(input=slope), checkers=NUMERICAL)
+        assert found.status == status
+    assert found.operator == "absolute_error"
+
+
 # --- many ties --------------------------------------------------------------------------
 
 MANY = case_of(ops.ReLU(), x=np.zeros((2, 8)), t=np.arange(1.0, 17.0).reshape(2, 8))
@@ -421,7 +508,7 @@ def test_moving_off_the_ties_keeps_the_network_and_its_dtype() -> None:
     )
     moved = ties.off_the_tie(case)
     assert moved.dtype == "float32" and moved.lane == "generic"
-    assert moved.input.dtype == np.float32
+    assert moved.input is not None and moved.input.dtype == np.float32
     assert np.array_equal(moved.target, case.target), "class numbers stay"
     for name, w in case.parameters.items():
         assert moved.parameters[name].dtype == np.float32
@@ -437,11 +524,11 @@ def test_gradients_on_pieces_are_those_of_the_reference_on_these_pieces() -> Non
         tied = found_in(case)
         if not 0 < len(tied) <= 4:
             continue
-        masks = ties.all_masks(tied)
+        choices = ties.all_choices(tied)
         names = ties.gradient_names(case)
         base = Probe(case).trace.branches
-        for mask, found in zip(masks, ties.piece_gradients(case, tied, masks), strict=True):
-            chosen = ties.choose(base, tied, mask)
+        for pieces, found in zip(choices, ties.piece_gradients(case, tied, choices), strict=True):
+            chosen = ties.choose(base, tied, pieces)
             right = on_pieces(constantly(chosen))(case)[1]
             expected = ties.flatten(right, names)
             if np.isfinite(expected).all():
@@ -471,7 +558,7 @@ def test_a_convention_of_the_subject_is_judged_on_the_tensors_that_it_gives() ->
 
 def test_ties_whose_sides_are_not_finite_are_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        ties, "piece_gradients", lambda case, tied, masks: np.full((len(masks), 1), np.inf)
+        ties, "piece_gradients", lambda case, tied, choices: np.full((len(choices), 1), np.inf)
     )
     monkeypatch.setattr(hulls.Hulls, "_tolerance", lambda self, vertices: 1.0)
     found = verify(RELU)

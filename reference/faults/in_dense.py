@@ -177,7 +177,7 @@ FAULTS: tuple[Fault, ...] = (
         "bias_gradient_missing",
         "None for the gradient of a bias",
         38, 1,
-        _dense(lambda a, i, layer: layer.bias),
+        _dense(lambda a, i, layer: layer.bias and len(a.slots_of(a.own[i]["bias"])) == 1),
         _instead_of("bias", lambda y_bar, b_bar: None),
         loud=True,
     ),

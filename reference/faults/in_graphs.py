@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from ...architectures.architecture import Architecture
 from ..arrays import Array
-from .fault import Backward, Fault
+from ..network import total
+from .fault import Fault, Plant
 
 
 def _used_twice(a: Architecture, site: str) -> bool:
     return site == "fan_out"
 
 
-def _instead(change: Any) -> Any:
-    """The sum over several uses becomes change(bars); a single use stays as it is."""
-
-    def plant(right: Backward) -> Backward:
-        def planted(bars: Sequence[Array]) -> Array:
-            found: Array = change(bars) if len(bars) > 1 else right(bars)
-            return found
-
-        return planted
-
-    return plant
+def _instead(change: Callable[[Sequence[Array]], Array]) -> Plant:
+    """The sum over several uses becomes change(bars)."""
+    return lambda right: change
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -47,6 +39,6 @@ FAULTS: tuple[Fault, ...] = (
         "the cotangents of a tensor's uses averaged instead of summed",
         13, 1,
         _used_twice,
-        _instead(lambda bars: sum(bars) / len(bars)),
+        _instead(lambda bars: total(bars) / len(bars)),
     ),
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -109,10 +110,11 @@ def test_a_short_step_down_the_gradient_of_a_network_lowers_its_loss() -> None:
     parameters, optimiser = dict(case.parameters), SGD(0.1)
     before = math.inf
     for _ in range(20):
-        trace = network.forward(architecture, parameters, case.input, case.target)
+        case = replace(case, parameters=parameters)
+        trace = network.forward(case)
         assert trace.loss < before
         before = float(trace.loss)
-        gradients = network.backward(architecture, parameters, trace)  # edges and parameters
+        gradients = network.backward(case, trace)  # edges and parameters
         parameters, _ = sgd.step(optimiser, {}, parameters, gradients)
 
 

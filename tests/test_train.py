@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from backproof import datasets, training
-from backproof.architectures.cases import Case
+from backproof.architectures.cases import Case, make_case
 from backproof.checkers import with_jax, with_torch
 from backproof.checkers.estimate import Unsupported
 from backproof.checkers.verdict import Subject, Verdict
@@ -84,8 +84,8 @@ def test_parts_of_the_data_come_near_it(runs: Any) -> None:
 def test_at_the_least_squares_minimum_the_gradient_is_nothing_but_rounding() -> None:
     best = training.least_squares(LINE)
     architecture = training.network_for(LINE, 48)
-    trace = network.forward(architecture, best.parameters, LINE.input, LINE.target)
-    gradients = network.backward(architecture, best.parameters, trace)
+    case = make_case(architecture, best.parameters, LINE.input, LINE.target)
+    _, gradients = network.value_and_gradients(case)
     for name in best.parameters:
         assert np.abs(gradients[name]).max() < 48 * np.finfo(float).eps
     assert best.distance(best.parameters) == 0

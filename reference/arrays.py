@@ -18,7 +18,7 @@ y_j = x_{index[j]}, or 0 where index[j] = -1.  It is linear, and its transpose a
     <y_bar, y> = sum_j y_bar_j x_{index[j]}        x_bar_i = sum of y_bar_j with index[j] = i
 
 `gather` applies the map, `scatter` its transpose: for each i it gathers the places j that
-read it (`inverse`), and sums.
+read it (`inverse`), and sums; where a few entries have most readers, in parts.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def gather(x: Array, index: Array, axes: int) -> Array:
 def scatter(y_bar: Array, index: Array, shape: tuple[int, ...]) -> Array:
     """The transpose of `gather`: the last axes of y_bar, those of index, become `shape`."""
     flat = y_bar.reshape(*y_bar.shape[: y_bar.ndim - index.ndim], -1)
-    for table in inverse(index, int(np.prod(shape))):
+    for table in _levels(index.astype(np.int64).tobytes(), int(np.prod(shape))):
         read: Array = flat[..., table]
         if (table < 0).any():
             read = np.where(table >= 0, read, 0.0)
@@ -151,34 +151,40 @@ def scatter_axis(y_bar: Array, index: Array, size: int, axis: int) -> Array:
     return x_bar
 
 
-def inverse(index: Array, size: int) -> tuple[Array, ...]:
-    """Tables of places: gathered and summed over its last axis one after the other, they scatter.
+def inverse(index: Array, size: int) -> Array:
+    """For each of `size` entries the flat places of index that read it, then -1; (size, most)."""
+    flat = index.reshape(-1)
+    places, rank, counts = _readers(flat, size)
+    table = np.full((size, max(1, int(counts.max(initial=1)))), -1)
+    table[flat[places], rank] = places
+    return table
 
-    Mostly it is one table (size, most): for each of `size` entries the flat places of index
-    that read it, then -1.
-    """
-    return _inverse(index.astype(np.int64).tobytes(), size)
+
+def _readers(flat: Array, size: int) -> tuple[Array, Array, Array]:
+    """The places that read an entry, by entry; the number of each among its entry's; how many."""
+    places = np.argsort(flat, kind="stable")
+    places = places[flat[places] >= 0]
+    counts = np.bincount(flat[places], minlength=size)
+    rank = np.arange(len(places)) - (np.cumsum(counts) - counts)[flat[places]]
+    return places, rank, counts
 
 
 @lru_cache(maxsize=1024)
-def _inverse(index: bytes, size: int) -> tuple[Array, ...]:
+def _levels(index: bytes, size: int) -> tuple[Array, ...]:
+    """Tables that scatter when gathered and summed over the last axis one after the other.
+
+    Mostly it is `inverse` alone.  Where some entry has far more readers than the mean, that
+    table would be mostly -1: the readers are then summed in parts of `width`, and the parts
+    scattered in turn.
+    """
     flat = np.frombuffer(index, np.int64)
-    places = np.argsort(flat, kind="stable")
-    places = places[flat[places] >= 0]
-    read = flat[places]
-    counts = np.bincount(read, minlength=size)
-    rank = np.arange(len(read)) - (np.cumsum(counts) - counts)[read]
-    most = max(1, int(counts.max(initial=1)))
-    width = 4 + 4 * (len(read) // size)
-    if most <= width:
-        table = np.full((size, most), -1)
-        table[read, rank] = places
-        return (table,)
-    # Some entry has far more readers than the mean, and one table would be mostly -1.  The
-    # readers are summed in parts of `width`, then the parts: four times the map at most, a level.
+    places, rank, counts = _readers(flat, size)
+    width = 4 + 4 * (len(places) // size)
+    if counts.max(initial=1) <= width:
+        return (inverse(flat, size),)
     parts = -(-counts // width)
     first = np.cumsum(parts) - parts
     table = np.full((int(parts.sum()), width), -1)
-    table[first[read] + rank // width, rank % width] = places
-    owner = np.repeat(np.arange(size), parts)
-    return (table, *inverse(owner, size))
+    table[first[flat[places]] + rank // width, rank % width] = places
+    owner = np.repeat(np.arange(size, dtype=np.int64), parts)
+    return (table, *_levels(owner.tobytes(), size))

@@ -44,7 +44,7 @@ class Span:
 
 
 Bar = tuple[float, float]
-"""(magnitude, spacing) of a cotangent."""
+"""(magnitude, spacing) of a cotangent, or of a loss."""
 
 
 @dataclass(frozen=True)
@@ -163,25 +163,23 @@ def significant_bits(architecture: Architecture) -> int | None:
             return None
         name = edge_name(i + 1)
         spans[name] = replace(span, depends=span.depends | {name})
-    widest = 0.0
+    values: list[Bar] = []
     bars: dict[str, list[Bar]] = {}
     for site in a.losses:
         names = a.loss_sources[site]
         found = _loss(a.losses[site], a.edges[names[0]], spans[names[0]])
         if found is None:
             return None
-        bits, bar = found
-        widest = max(widest, bits)
-        bars.setdefault(names[0], []).append(bar)
+        values.append(found[0])
+        bars.setdefault(names[0], []).append(found[1])
     for i in reversed(range(len(a.layers))):
         y_bar = _total(bars[edge_name(i + 1)])
-        widest = max(widest, _bits(y_bar))
-        needed, x_bars = _backward(a, i, [spans[name] for name in a.sources[i]], y_bar)
-        widest = max(widest, needed)
+        own, x_bars = _backward(a, i, [spans[name] for name in a.sources[i]], y_bar)
+        for name in a.own[i].values():
+            bars.setdefault(name, []).append(own)
         for name, bar in zip(a.sources[i], x_bars, strict=True):
             bars.setdefault(name, []).append(bar)
-    if "input" in bars:
-        widest = max(widest, _bits(_total(bars["input"])))
+    widest = max(_bits(_total(found)) for found in (values, *bars.values()))
     if any(not is_dyadic(penalty.strength) for penalty in a.penalties):
         return None
     entries = sum(size(s) for n, s in a.parameters.items() if is_weight(n))
@@ -243,7 +241,10 @@ def _forward(a: Architecture, i: int, xs: list[Span]) -> Span | None:
         constants = CLIPPED[type(layer)](layer)
         if not all(is_dyadic(c) for c in constants):
             return None
-        return Span(8 * max(x.magnitude, 8.0) + 8, x.spacing / 16, degree, depends)
+        if isinstance(layer, ops.Affine):
+            return Span(8 * x.magnitude + 8, x.spacing / 16, degree, depends)
+        magnitude = x.magnitude + max(abs(c) for c in constants)
+        return Span(magnitude, min(x.spacing, 1 / 16), degree, depends)
     find = ONE_TENSOR.get(type(layer))
     scale = None if find is None else find(layer, a.inputs_of(i)[0])
     if scale is None:
@@ -253,45 +254,44 @@ def _forward(a: Architecture, i: int, xs: list[Span]) -> Span | None:
     return Span(scale.gain * x.magnitude, x.spacing / scale.finer, degree, depends)
 
 
-def _backward(a: Architecture, i: int, xs: list[Span], y_bar: Bar) -> tuple[float, list[Bar]]:
-    """(the bits that the layer's gradients need, the cotangents of its inputs)."""
+def _backward(a: Architecture, i: int, xs: list[Span], y_bar: Bar) -> tuple[Bar, list[Bar]]:
+    """(the cotangents of the layer's parameters, those of its inputs)."""
     layer = a.layers[i]
     bar, spacing = y_bar
     count = size(a.edges[edge_name(i + 1)])
     if type(layer) in LEAVES:
-        return _bits((count * bar, spacing)), []
+        return (count * bar, spacing), []
     x = xs[0]
     if type(layer) in WEIGHTED:
         _, outwards, rows = _fans(a, i)
         weight = (rows * bar * max(x.magnitude, 1.0), spacing * min(x.spacing, 1.0))
-        return _bits(weight), [(LEAF * outwards * bar, spacing)]
+        return weight, [(LEAF * outwards * bar, spacing)]
     if type(layer) in PRODUCTS:
-        back = [(count * bar * o.magnitude, spacing * o.spacing) for o in reversed(xs)]
-        return max(_bits(b) for b in back), back
+        return y_bar, [(count * bar * o.magnitude, spacing * o.spacing) for o in reversed(xs)]
     if type(layer) in SUMS:
-        return _bits((count * bar, spacing)), [(count * bar, spacing)] * len(xs)
+        return y_bar, [(count * bar, spacing)] * len(xs)
     if isinstance(layer, ops.Concat):
-        return 0.0, [y_bar] * len(xs)
+        return y_bar, [y_bar] * len(xs)
     if type(layer) in CLIPPED:
-        return 0.0, [(8 * bar, spacing / 16)]
+        return y_bar, [(8 * bar, spacing / 16) if isinstance(layer, ops.Affine) else y_bar]
     scale = ONE_TENSOR[type(layer)](layer, a.inputs_of(i)[0]) or Linear()
     back = [(scale.back * bar, spacing / scale.finer)]
     if isinstance(layer, ops.PReLU):
-        return _bits((count * bar * x.magnitude, spacing * x.spacing)), back
-    return 0.0, back
+        return (count * bar * x.magnitude, spacing * x.spacing), back
+    return y_bar, back
 
 
-def _loss(what: loss.Loss, shape: Shape, y: Span) -> tuple[float, Bar] | None:
-    """(bits of the loss, its cotangent), or None where it rounds or its degree is too high."""
+def _loss(what: loss.Loss, shape: Shape, y: Span) -> tuple[Bar, Bar] | None:
+    """(the loss, its cotangent), or None where it rounds or its degree is too high."""
     entries = size(shape)
     match what:
         case loss.WeightedSum() if y.degree <= 2:
-            return math.log2(2 * entries * y.magnitude / y.spacing), (2.0, 1.0)
+            return (2 * entries * y.magnitude, y.spacing), (2.0, 1.0)
         case loss.SquaredError("half_sum" | "sum") if y.degree <= 1:
             r = y.magnitude + 2
-            return math.log2(2 * entries * (r / y.spacing) ** 2), (2 * r, y.spacing)
+            return (entries * r**2, y.spacing**2 / 2), (2 * r, y.spacing)
         case loss.AbsoluteError("sum") if y.degree <= 2:
-            return math.log2(entries * (y.magnitude + 2) / y.spacing), (1.0, 1.0)
+            return (entries * (y.magnitude + 2), y.spacing), (1.0, 1.0)
         case _:
             return None
 

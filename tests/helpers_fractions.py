@@ -73,6 +73,7 @@ def value_and_gradients(case: Case) -> tuple[Fraction, Tensors]:
     """The loss and every gradient, edges included, by their names."""
     a = case.architecture
     p = {name: fractions(value.tolist()) for name, value in case.parameters.items()}
+    assert case.input is not None
     edges: list[Matrix] = [fractions(case.input.tolist())]
     for i, layer in enumerate(a.layers):
         edges.append(forward(layer, p, i, edges[-1]))

@@ -179,22 +179,8 @@ def test_what_is_drawn_and_called_exact_rounds_nothing(dtype: DType) -> None:
         assert_nothing_rounds(draw_case(a, seed, "exact", dtype))
 
 
-def test_the_uses_of_a_weight_are_added_up() -> None:
-    """Each alone fits a float32, but one is large and coarse, and the other small and fine."""
-    fine = tuple(ops.Affine(0.0625) for _ in range(2))
-    layers = (
-        ops.Dense(1, False),
-        *fine,
-        ops.Variable((1, 1)),
-        ops.Dense(1, False, share="layers.0"),
-        ops.Concat(inputs=(edge(2), edge(4))),
-    )
-    both = network(*layers, loss=SUM, input=(1, 1))
-    alone = network(*layers[:3], loss=SUM, input=(1, 1))
-    assert (significant_bits(both) or 0) > (significant_bits(alone) or 0)
-
-
 def test_the_losses_are_added_up() -> None:
+    """Each alone needs fewer bits: one is large and coarse, the other small and fine."""
     wide = network(ops.Dense(4), ops.Dense(4), loss=ls.SquaredError())
     fine = network(ops.Affine(0.0625), ops.Affine(0.0625), loss=SUM, input=(1, 1))
     a = network(

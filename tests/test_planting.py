@@ -76,5 +76,5 @@ def test_every_fault_that_applies_gives_a_loss_and_gradients(name: str) -> None:
 
 def test_each_site_has_an_operator_to_be_blamed() -> None:
     assert [operator_at(A, site) for site in sites(A)] == [
-        "dense", "tanh", "dense", "huber", "dense",
+        "dense", "tanh", "dense", "huber", "l2",
     ]  # fmt: skip

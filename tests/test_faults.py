@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers_networks import GRAPHS
+from helpers_networks import GRAPHS, sequence_labels, several_edges
 from loss_instances import LOSS_INSTANCES
 
 from backproof.architectures import losses
@@ -49,7 +49,7 @@ def zoo() -> Iterator[Architecture]:
     yield Architecture((4, 3), (ops.Dense(2), ops.ReLU()), losses.Cosine())  # rows of zeros
     for penalty in (L1(0.1), L2(0.1), L1(0.0), L2(0.0)):
         yield Architecture((4, 3), (ops.Dense(2),), squared, (penalty,))
-    yield from GRAPHS.values()
+    yield from (*GRAPHS.values(), *several_edges(), *sequence_labels())
 
 
 ZOO = tuple(zoo())
@@ -170,7 +170,8 @@ def test_a_fault_keeps_float32(fault: Fault) -> None:
 
 def came_back(architecture: Architecture, site: str) -> tuple[set[str], set[str]]:
     """The gradients that a layer itself returns: at its inputs, and of its parameters."""
-    edges, own = set(), set()
+    edges: set[str] = set()
+    own: set[str] = set()
     for slot in architecture.slots:
         if slot.site == site:
             name = slot.name if slot.name in architecture.named_slots else slot.source

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers_networks import every_activation, every_loss, network
+from helpers_networks import GRAPHS, every_activation, every_loss, network
 from loss_instances import LOSS_INSTANCES
 
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
 from backproof.architectures.cases import Case, draw_case
 from backproof.architectures.losses import L1, L2
-from backproof.planting import BY_NAME, by_name, first_site, operator_at, planted
+from backproof.checkers.outcome import operator_at
+from backproof.planting import BY_NAME, blamed_for, by_name, first_site, planted
 from backproof.reference.faults.catalogue import sites
 
 A = network(ops.Dense(4), ops.Tanh(), ops.Dense(2), loss=ls.Huber(), penalties=(L2(0.5),))
@@ -19,6 +20,7 @@ CASE = draw_case(A, 1)
 NETWORKS = [
     *every_activation(),
     *every_loss(),
+    *GRAPHS.values(),
     network(ops.ELU(0.5)),
     network(ops.Dense(2), penalties=(L1(0.0),)),
     *(network(ops.Dense(3), ops.Sigmoid(), loss=loss) for loss in LOSS_INSTANCES),
@@ -72,6 +74,12 @@ def test_every_fault_that_applies_gives_a_loss_and_gradients(name: str) -> None:
         loss, gradients = by_name(f"reference+{name}")(draw_case(a, 1))
         assert np.isfinite(loss)
         assert "input" in gradients
+
+
+def test_a_fault_of_a_penalty_is_blamed_on_what_produces_the_weight() -> None:
+    assert blamed_for(A, "penalties.0") == "dense"
+    tied = GRAPHS["tied"]
+    assert blamed_for(tied, "penalties.0") == blamed_for(tied, "fan_out") == "fan_out"
 
 
 def test_each_site_has_an_operator_to_be_blamed() -> None:

@@ -62,16 +62,16 @@ def _scaled(factor: float) -> Plant:
 
     def plant(right: Backward) -> Backward:
         def planted(*arguments: Any) -> Any:
-            result = right(*arguments)
-            if not isinstance(result, tuple):
-                return result * factor
-            x_bar, p_bar = result
-            scaled = (
-                tuple(x * factor for x in x_bar) if isinstance(x_bar, tuple) else x_bar * factor
-            )
-            return scaled, {name: g * factor for name, g in p_bar.items()}
+            return times(right(*arguments))
 
         return planted
+
+    def times(bars: Any) -> Any:
+        if isinstance(bars, tuple):
+            return tuple(times(bar) for bar in bars)
+        if isinstance(bars, dict):
+            return {name: bar * factor for name, bar in bars.items()}
+        return bars * factor
 
     return plant
 

@@ -115,10 +115,10 @@ def instead_of_x_bar(change: Callable[..., Any]) -> Plant:
 
 
 def last_only(array: Array, axis: int) -> Array:
-    """The array with all but the last index along `axis` (-1 or -2) set to zero."""
+    """The array with all but the last index along `axis` (from the end, as -1) set to zero."""
     n = array.shape[axis]
     last = np.arange(n) == n - 1
-    return np.where(last if axis == -1 else last[:, None], array, 0.0)
+    return np.where(last.reshape(-1, *(1,) * (-axis - 1)), array, 0.0)
 
 
 def in_half(array: Array) -> Array:

@@ -30,16 +30,27 @@ def _columns(a: Architecture) -> int:
     return flat_shape(a.loss, a.output)[-1]
 
 
+def _examples(found: Any) -> int:
+    """The axis of the examples in y_bar, from its end."""
+    return -3 if isinstance(found, data.CTC) else -2
+
+
 def _changed(change: Callable[[Any, Array], Array]) -> Plant:
-    """y_bar becomes change(loss, y_bar)."""
-    return _changed_with_saved(lambda found, saved, y_bar: change(found, y_bar))
+    """y_bar becomes change(loss, y_bar); of a loss of several edges each of them."""
+
+    def of_each(found: Any, saved: Saved, y_bar: Any) -> Any:
+        if isinstance(y_bar, tuple):
+            return tuple(change(found, bar) for bar in y_bar)
+        return change(found, y_bar)
+
+    return _changed_with_saved(of_each)
 
 
-def _changed_with_saved(change: Callable[[Any, Saved, Array], Array]) -> Plant:
+def _changed_with_saved(change: Callable[[Any, Saved, Any], Any]) -> Plant:
     """y_bar becomes change(loss, saved, y_bar)."""
 
     def plant(right: Backward) -> Backward:
-        def planted(found: Any, saved: Saved, value_bar: float) -> Array:
+        def planted(found: Any, saved: Saved, value_bar: float) -> Any:
             return change(found, saved, right(found, saved, value_bar))
 
         return planted
@@ -159,7 +170,7 @@ FAULTS: tuple[Fault, ...] = (
         "the division by the batch size dropped from the loss gradient",
         1, 3,
         loss(lambda a, found: _rows(a) > 1 and "mean" in getattr(found, "reduction", "")),
-        _changed(lambda found, y_bar: y_bar * y_bar.shape[-2]),
+        _changed(lambda found, y_bar: y_bar * y_bar.shape[_examples(found)]),
     ),
     Fault(
         "divided_by_outputs",
@@ -301,7 +312,7 @@ FAULTS: tuple[Fault, ...] = (
         "zeros for the last example in the loss gradient",
         None, 1,
         loss(lambda a, found: True),
-        _changed(lambda found, y_bar: y_bar - last_only(y_bar, -2)),
+        _changed(lambda found, y_bar: y_bar - last_only(y_bar, _examples(found))),
     ),
     # Penalties.
     Fault(

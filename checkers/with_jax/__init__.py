@@ -27,11 +27,16 @@ import numpy as np
 from ...architectures.architecture import Architecture, Slot, edge_name, is_weight
 from ...architectures.cases import Case
 from ..estimate import Estimate, Unsupported
-from . import activations, dense
+from . import activations, convolutions, dense, shapes
 from .forms import Array, Forward, Parameters
 from .losses import LOSS, PENALTY
 
-FORWARD: Mapping[type[Any], Forward] = {**dense.FORWARD, **activations.FORWARD}
+FORWARD: Mapping[type[Any], Forward] = {
+    **dense.FORWARD,
+    **activations.FORWARD,
+    **shapes.FORWARD,
+    **convolutions.FORWARD,
+}
 """Each operator's y = f(op, parameters, x)."""
 
 COMPILER_OPTIONS = {

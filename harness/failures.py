@@ -25,7 +25,7 @@ FORMAT = 1
 
 
 Values = list[Any]
-"""An array as nested lists of numbers."""
+"""An array as nested lists of numbers (`_check_numbers`)."""
 
 
 class Said(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -126,6 +126,7 @@ def read(path: str | Path) -> FailureFile:
         raise ArchitectureError(
             f"{path} has format {failure.format}; this version reads up to {FORMAT}"
         )
+    _check_arrays(failure, str(path))
     name, plus, fault = failure.subject.partition("+")
     if name != "reference" or (plus and fault not in BY_NAME):
         raise ArchitectureError(
@@ -136,6 +137,37 @@ def read(path: str | Path) -> FailureFile:
     except msgspec.ValidationError as error:
         raise ArchitectureError(f"{path}: verdict: {error}") from None
     return failure
+
+
+def _check_arrays(failure: FailureFile, source: str) -> None:
+    """Raise ArchitectureError for the first value of an array that is no number."""
+    for field in ("input", "target"):
+        values = getattr(failure, field)
+        if values is not None:
+            _check_numbers(values, f"$.{field}", source, (int, float))
+    for field in ("parameters", "auxiliary", "data"):
+        kinds = (int, float, bool) if field == "data" else (int, float)  # masks
+        for name, values in getattr(failure, field).items():
+            _check_numbers(values, f"$.{field}[{name!r}]", source, kinds)
+
+
+def _check_numbers(values: Any, at: str, source: str, kinds: tuple[type, ...]) -> None:
+    """The same for nested lists, in msgspec's words; it cannot say that their depth is open."""
+    todo = [(at, values)]
+    while todo:
+        at, value = todo.pop()
+        if not isinstance(value, list):
+            if type(value) not in kinds:
+                word = _WORDS.get(type(value), "object")
+                raise ArchitectureError(
+                    f"{source}: Expected `int | float`, got `{word}` - at `{at}`"
+                )
+        elif not all(type(v) in kinds for v in value):
+            todo += [(f"{at}[{i}]", v) for i, v in reversed(list(enumerate(value)))]
+
+
+_WORDS = {type(None): "null", str: "str", bool: "bool"}
+"""What JSON has besides numbers, arrays and objects."""
 
 
 def verdict_of(failure: FailureFile) -> Verdict:

@@ -73,13 +73,15 @@ def shrink(
 
 
 def simpler(a: Architecture) -> Iterator[Architecture]:
-    """Valid networks a step simpler, the most drastic first."""
+    """Valid networks a step simpler, the most drastic first, each once."""
+    seen = {a}
     for change in _changes(a):
         try:
             candidate = change()
         except ValueError:
             continue  # shapes that no longer fit: not a network
-        if candidate != a:
+        if candidate not in seen:
+            seen.add(candidate)
             yield candidate
 
 
@@ -109,6 +111,9 @@ def _shorter(a: Architecture) -> Iterator[Change]:
     for i in range(len(a.layers)):
         for source in dict.fromkeys(a.sources[i]):
             yield partial(_refitted, a, instead={edge_name(i + 1): source})
+        if set(a.sources[i]) == {"input"}:  # what it made becomes the input
+            made = edge_name(i + 1)
+            yield partial(_refitted, a, instead={made: "input"}, input=a.edges[made])
     for i, layer in enumerate(a.layers):
         if a.sources[i] and any(n != "input" for n in a.sources[i]):
             whole = ops.Variable(a.edges[edge_name(i + 1)])
@@ -191,8 +196,19 @@ def _simpler_losses(loss: Any) -> Iterator[Any]:
 
 
 def _plainer(layer: Any) -> Iterator[Any]:
-    """The layer with a smaller size, without its bias, or with one attribute at its default."""
+    """The layer with a smaller size, without its bias, or with attributes at their defaults.
+
+    All of them, or one.
+    """
     fields = msgspec.structs.fields(layer)
+    others = {
+        field.name: field.default
+        for field in fields
+        if field.default is not msgspec.NODEFAULT
+        and field.name not in ("inputs", "share", "bias", *SIZES)
+    }
+    with contextlib.suppress(ValueError):
+        yield msgspec.structs.replace(layer, **others)
     for field in fields:
         value = getattr(layer, field.name)
         if field.name in SIZES:
@@ -201,9 +217,7 @@ def _plainer(layer: Any) -> Iterator[Any]:
                     yield msgspec.structs.replace(layer, **{field.name: n})
         elif field.name == "bias" and value:
             yield msgspec.structs.replace(layer, bias=False)
-        elif field.name not in ("inputs", "share", "bias") and (
-            field.default is not msgspec.NODEFAULT and value != field.default
-        ):
+        elif field.name in others and value != field.default:
             with contextlib.suppress(ValueError):
                 yield msgspec.structs.replace(layer, **{field.name: field.default})
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers_networks import every_activation, every_loss, network
+from helpers_networks import GRAPHS, every_activation, every_loss, every_operator, network
 
 from backproof import failures
 from backproof.architectures import losses as ls
@@ -44,17 +44,26 @@ def saved(path: Path, failure: FailureFile) -> Path:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("lane", LANES)
 def test_values_read_back_to_the_last_bit(lane: Any, dtype: Any, tmp_path: Path) -> None:
-    networks: list[Architecture] = [*every_activation()[::7], *every_loss()]
+    networks: list[Architecture] = [
+        *every_activation()[::7], *every_operator()[::5], *every_loss(), *GRAPHS.values(),
+        network(ops.Dropout()), network(ops.BatchNorm(statistics="given")),
+    ]  # fmt: skip
     for seed, a in enumerate(networks):
         case = draw_case(a, seed, lane, dtype)
         failure = read(saved(tmp_path / "failure.json", recorded(case)))
         back = rebuild(failure, "failure.json")
         assert (back.architecture, back.lane, back.dtype, back.seed) == (a, lane, dtype, seed)
-        for one, other in (
-            (case.input, back.input),
-            (case.target, back.target),
-            *((case.parameters[n], back.parameters[n]) for n in a.parameters),
+        assert (case.input is None) == (back.input is None)
+        pairs = [] if case.input is None else [(case.input, back.input)]
+        for held, held_again in (
+            (case.targets, back.targets),
+            (case.parameters, back.parameters),
+            (case.data, back.data),
         ):
+            assert held.keys() == held_again.keys()
+            pairs += [(held[n], held_again[n]) for n in held]
+        for one, other in pairs:
+            assert other is not None
             assert one.dtype == other.dtype
             assert one.tobytes() == other.tobytes()
 
@@ -146,8 +155,21 @@ def refusal(path: Path, content: bytes) -> str:
         ({"input": [[1, 2], [3, None]]}, ": Expected `int | float`, got `null` - at `$.input[1][1"),
         ({"input": [[1, 2], [3, "4"]]}, ": Expected `int | float`, got `str` - at `$.input[1][1]`"),
         ({"input": [[1, True]]}, ": Expected `int | float`, got `bool` - at `$.input[0][1]`"),
-        ({"input": {"a": 1}}, ": Expected `array`, got `object` - at `$.input`"),
-        ({"input": None}, ": Expected `array`, got `null` - at `$.input`"),
+        ({"input": {"a": 1}}, ": Expected `array | null`, got `object` - at `$.input`"),
+        ({"input": None}, ": input must have shape (2, 2), got None"),
+        (
+            {"input": [[1, 2], [3, {}]]},
+            ": Expected `int | float`, got `object` - at `$.input[1][1]",
+        ),
+        ({"target": [["1"]]}, ": Expected `int | float`, got `str` - at `$.target[0][0]`"),
+        (
+            {"parameters": {"layers.0.weight": [[True]]}},
+            ": Expected `int | float`, got `bool` - at `$.parameters['layers.0.weight'][0][0]`",
+        ),
+        ({"parameters": {"w": 1}}, ": Expected `array`, got `int` - at `$.parameters[...]`"),
+        ({"data": {"layers.0.mask": [1]}}, ": data must be [], got ['layers.0.mask']"),
+        ({"auxiliary": {"auxiliary.0": [1]}}, ": targets must be ['loss'], got ['auxiliary.0', 'l"),
+        ({"target": None}, ": targets must be ['loss'], got []"),
         (
             {"input": [[1e300, 1], [1, 1]], "dtype": "float32"},
             ": input must be finite: entry (0, 0)",

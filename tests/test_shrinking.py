@@ -99,11 +99,12 @@ def test_a_fault_in_the_weights_of_a_loss_loses_the_network_and_keeps_weights() 
         case, _ = reduce(a, fault)
         assert not case.architecture.layers
         weights = getattr(case.architecture.loss, fault.removesuffix("_forgotten"))
-        assert len(weights) == case.architecture.input[1] < 5
+        assert len(weights) == case.architecture.output[1] < 5
 
 
 def test_values_are_rounded_as_far_as_the_failure_allows() -> None:
     case, _ = reduce(DEEP, "weight_gradient_zero")
+    assert case.input is not None
     for value in (case.input, case.target, *case.parameters.values()):
         assert np.array_equal(value, np.round(value, 1))
 
@@ -123,9 +124,11 @@ def test_the_budget_is_kept(budget: int) -> None:
     calls = 0
 
     def judge(case: Case) -> Verdict:
+        """It fails as long as no layer is gone."""
         nonlocal calls
         calls += 1
-        return Verdict("FAIL", operator="dense")
+        whole = len(case.architecture.layers) == len(DEEP.layers)
+        return Verdict("FAIL" if whole else "PASS", operator="dense")
 
     case = draw_case(DEEP, 1)
     shrink(case, Verdict("FAIL", operator="dense"), judge, budget)
@@ -161,6 +164,7 @@ def test_each_step_is_a_network_and_another_one(a: Architecture) -> None:
     steps: list[Any] = list(simpler(a))
     assert steps
     assert a not in steps
+    assert len(set(steps)) == len(steps)
     assert all(isinstance(step, Architecture) for step in steps)
 
 
@@ -172,7 +176,7 @@ def test_every_part_can_go() -> None:
     steps = list(simpler(DEEP))
     assert {len(s.penalties) for s in steps} == {0, 1, 2}
     assert any(s.batch == 1 for s in steps)
-    assert any(s.input[1] == 1 for s in steps)
+    assert any(s.input is not None and s.input[1] == 1 for s in steps)
     assert any(s.loss == ls.WeightedSum() for s in steps)
     assert any(s.loss == ls.Huber() for s in steps)
     assert any(ops.HardTanh() in s.layers for s in steps)

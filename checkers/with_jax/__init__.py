@@ -27,7 +27,15 @@ import numpy as np
 from ...architectures.architecture import Architecture, Slot, edge_name, is_weight
 from ...architectures.cases import Case
 from ..estimate import Estimate, Unsupported
-from . import activations, convolutions, dense, shapes
+from . import (
+    activations,
+    attention,
+    convolutions,
+    dense,
+    normalisations,
+    recurrence,
+    shapes,
+)
 from .forms import Array, Forward, Parameters
 from .losses import LOSS, PENALTY
 
@@ -36,6 +44,9 @@ FORWARD: Mapping[type[Any], Forward] = {
     **activations.FORWARD,
     **shapes.FORWARD,
     **convolutions.FORWARD,
+    **normalisations.FORWARD,
+    **attention.FORWARD,
+    **recurrence.FORWARD,
 }
 """Each operator's y = f(op, parameters, x)."""
 
@@ -120,7 +131,8 @@ def _enable_x64(on: bool) -> Any:
 @lru_cache(maxsize=128)
 def _gradients(architecture: Architecture) -> Callable[..., Any]:
     """(parameters, x, targets, data) -> loss, gradients; compiled when first called."""
-    zeros = {name: s for name, s in architecture.tensors.items() if name not in architecture.parameters}
+    tensors, own = architecture.tensors, architecture.parameters
+    zeros = {name: shape for name, shape in tensors.items() if name not in own}
 
     def gradients(parameters: Parameters, x: Any, targets: Any, data: Any) -> Any:
         def total(parameters: Parameters, perturbations: Mapping[str, Array]) -> Array:
@@ -140,7 +152,8 @@ def _wide(value: Any) -> Any:
 def _values(case: Case) -> tuple[Any, Any, Any]:
     """What of a case is not a parameter: input, targets, data."""
     x = None if case.input is None else _wide(case.input)
-    return x, {k: _wide(v) for k, v in case.targets.items()}, {k: _wide(v) for k, v in case.data.items()}
+    targets = {k: _wide(v) for k, v in case.targets.items()}
+    return x, targets, {k: _wide(v) for k, v in case.data.items()}
 
 
 def estimate(case: Case) -> Estimate:

@@ -1,4 +1,8 @@
-"""The losses and penalties in JAX: L = f(loss, y, t), a scalar."""
+"""The losses and penalties in JAX: L = f(loss, y, t), a scalar.
+
+y is one array, or for a loss of several edges a tuple of arrays; t is None where there is
+no target.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ...architectures import losses as ls
-from .pieces import log_cosh, log_softmax, softplus
+from .pieces import below_top, exp_less_line, log_cosh, log_softmax, softplus
 
 Array = jax.Array
 
@@ -44,13 +49,13 @@ def _class_weights(loss: Any, y: Array) -> Array:
 def _classes(t: Array, y: Array, ignored: int | None) -> Array:
     """A mask of y's shape: the class of each row, and nothing in the rows that are ignored."""
     mask = jax.nn.one_hot(t, y.shape[-1], dtype=bool)
-    return mask if ignored is None else mask & (t != ignored)[:, None]
+    return mask if ignored is None else mask & (t != ignored)[..., None]
 
 
 def _cross_entropy(loss: ls.CrossEntropy, y: Array, t: Array) -> Array:
     """Class numbers are rows of probabilities, 1 at the class; ignored rows are all 0."""
     w, s = _class_weights(loss, y), loss.label_smoothing
-    divisor: Array | int = y.shape[0]
+    divisor: Array | int = y.size // y.shape[-1]
     if loss.target == "indices":
         mask = _classes(t, y, loss.ignore_index)
         counts = jnp.any(mask, -1, keepdims=True)
@@ -110,7 +115,92 @@ def _cosine(loss: ls.Cosine, y: Array, t: Array) -> Array:
     return _reduced(1 - cosine, loss.reduction)
 
 
-LOSS: Mapping[type[ls.Loss], Callable[[Any, Array, Array], Array]] = {
+IMPOSSIBLE = -1e300
+"""The logarithm of 0 in `_ctc`: its exponential is 0 next to any other, and less itself is 0."""
+
+
+def _log_sum(*logarithms: Array) -> Array:
+    """log(sum(exp)): the (first) maximum, as in `below_top`, and log1p of the rest."""
+    x = jnp.stack(logarithms, -1)
+    _, rest = below_top(x, -1)
+    maximum = jnp.take_along_axis(x, jnp.argmax(x, -1, keepdims=True), -1)
+    return (maximum + jnp.log1p(rest))[..., 0]
+
+
+def _ctc(loss: ls.CTC, y: Array, t: Array) -> Array:
+    """The states are blank, label, blank, ..., label, blank; alpha[n, s] is the logarithm of
+
+    the sum over the paths that have come to state s.  Before the first step all is in state 0.
+    An example's alpha stays as it is after its last step.
+    """
+    n, steps, _ = y.shape
+    states = 2 * loss.labels + 1
+    classes = jnp.full((n, states), loss.blank).at[:, 1::2].set(t)
+    log_p = jnp.take_along_axis(log_softmax(y, -1), classes[:, None, :], -1)
+    may_skip = (classes != loss.blank).at[:, 2:].min(classes[:, 2:] != classes[:, :-2])
+
+    def moved(alpha: Array, by: int) -> Array:
+        return jnp.pad(alpha[:, :-by], ((0, 0), (by, 0)), constant_values=IMPOSSIBLE)
+
+    def step(alpha: Array, given: tuple[Array, Array]) -> tuple[Array, None]:
+        log_p, inside = given
+        skipped = jnp.where(may_skip, moved(alpha, 2), IMPOSSIBLE)
+        new = _log_sum(alpha, moved(alpha, 1), skipped) + log_p
+        return jnp.where(inside, new, alpha), None
+
+    start = jnp.where(jnp.arange(states) == 0, 0.0, IMPOSSIBLE) + jnp.zeros((n, 1))
+    inside = np.arange(steps)[:, None, None] < _lengths(loss.input_lengths, n, steps)
+    alpha, _ = jax.lax.scan(step, start, (jnp.swapaxes(log_p, 0, 1), jnp.array(inside)))
+    end = 2 * _lengths(loss.target_lengths, n, loss.labels)
+    ends = [jnp.take_along_axis(alpha, e, 1)[:, 0] for e in (end, end - 1)]
+    return _reduced(-_log_sum(*ends), loss.reduction)
+
+
+def _lengths(lengths: tuple[int, ...], n: int, otherwise: int) -> Any:
+    return np.array(lengths or (otherwise,) * n)[:, None]
+
+
+def _distance(u: Array, v: Array, epsilon: float) -> Array:
+    """|u - v + epsilon|, of entries divided by the largest: no square is too small or large."""
+    r = u - v + epsilon
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(r), -1, keepdims=True))
+    apart = largest > 0
+    scale = jnp.where(apart, largest, 1)
+    squares = jnp.sum(jnp.square(jnp.where(apart, r / scale, 1)), -1)
+    return jnp.where(apart[..., 0], scale[..., 0] * jnp.sqrt(squares), 0)
+
+
+def _triplet_margin(loss: ls.TripletMargin, y: tuple[Array, Array, Array], t: None) -> Array:
+    a, p, n = y
+    apart = _distance(a, p, loss.epsilon) - _distance(a, n, loss.epsilon)
+    return _reduced(jax.nn.relu(apart + loss.margin), loss.reduction)
+
+
+def _dice(loss: ls.Dice, y: Array, t: Array) -> Array:
+    """Near 0 as (sum(y (1 - t)) + sum(t (1 - y))) / divisor, whose terms are all positive."""
+    axes = tuple(range(1, y.ndim))
+    both = 2 * jnp.sum(y * t, axes) + loss.smooth
+    either = jnp.sum(y, axes) + jnp.sum(t, axes) + loss.smooth
+    differing = jnp.sum(y * (1 - t) + t * (1 - y), axes)
+    terms = jnp.where(both > differing, differing / either, 1 - both / either)
+    return _reduced(terms, loss.reduction)
+
+
+def _focal(loss: ls.Focal, y: Array, t: Array) -> Array:
+    """p^gamma = exp(gamma log p): accurate in both tails, and 1 with derivative 0 at gamma 0."""
+    a, b = (1.0, 1.0) if loss.alpha is None else (loss.alpha, 1 - loss.alpha)
+    minus_log_p, minus_log_other = softplus(-y), softplus(y)
+    hit = a * t * jnp.exp(-loss.gamma * minus_log_other) * minus_log_p
+    miss = b * (1 - t) * jnp.exp(-loss.gamma * minus_log_p) * minus_log_other
+    return _reduced(hit + miss, loss.reduction)
+
+
+def _gaussian_kl(loss: ls.GaussianKL, y: tuple[Array, Array], t: None) -> Array:
+    m, v = y
+    return _reduced((exp_less_line(v) + jnp.square(m)) / 2, loss.reduction)
+
+
+LOSS: Mapping[type[ls.Loss], Callable[[Any, Any, Any], Array]] = {
     ls.WeightedSum: lambda loss, y, t: jnp.sum(t * y),
     ls.SquaredError: lambda loss, y, t: _reduced(jnp.square(y - t), loss.reduction),
     ls.AbsoluteError: lambda loss, y, t: _reduced(jnp.abs(y - t), loss.reduction),
@@ -125,6 +215,11 @@ LOSS: Mapping[type[ls.Loss], Callable[[Any, Array, Array], Array]] = {
     ls.SquaredHinge: _hinge,
     ls.KLDivergence: _kl_divergence,
     ls.Cosine: _cosine,
+    ls.CTC: _ctc,
+    ls.TripletMargin: _triplet_margin,
+    ls.Dice: _dice,
+    ls.Focal: _focal,
+    ls.GaussianKL: _gaussian_kl,
 }
 """Each loss's L = f(loss, y, t), a scalar."""
 

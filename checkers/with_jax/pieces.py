@@ -39,6 +39,15 @@ def expm1(x: Array) -> Array:
     return jnp.where(x < -1, jnp.exp(x) - 1, jnp.expm1(x))
 
 
+def exp_less_line(x: Array) -> Array:
+    """exp(x) - 1 - x.  Below |x| = 1, the series to x^20: it and its derivative to u / 100."""
+    near = jnp.where(jnp.abs(x) < 1, x, 0)
+    series = jnp.ones_like(x)
+    for n in range(20, 2, -1):
+        series = 1 + near / n * series
+    return jnp.where(jnp.abs(x) < 1, jnp.square(near) / 2 * series, jnp.exp(x) - 1 - x)
+
+
 def tanh_shrink(x: Array) -> Array:
     """Below |x| = 1, Lambert's fraction, of positive terms: tanh x = x / (1 + T),
 

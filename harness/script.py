@@ -52,6 +52,8 @@ import numpy as np
 FOOTER = """
 
 def find_branch(site, kink):
+    if kink is None:
+        return None
     if BRANCHES is None or site not in BRANCHES:
         PIECES[site] = regions(kink)
         return PIECES[site]
@@ -128,6 +130,7 @@ def write_script(
     rows = [_layer_row(case, i, copied) for i in range(len(a.layers))]
     losses = [_loss_row(case, site, copied) for site in a.losses]
     copied.function(arrays.regions)
+    copied.type(arrays.Kink)
     penalties = [(isinstance(p, L1), p.strength) for p in a.penalties]
     claimed = gradients.get(tensor)
     title, reason = _in_a_docstring(f"{id}: {a}"), _in_a_docstring(verdict.reason)
@@ -271,6 +274,11 @@ class _Copied:
         match value:
             case np.ndarray():
                 return f"np.array({value.tolist()!r})"
+            case Operator() | Loss():
+                return self.attributes(value)
+            case tuple() if hasattr(value, "_asdict"):
+                words = (f"{n}={self._field(n, v)}" for n, v in value._asdict().items())
+                return f"{self.type(type(value))}({', '.join(words)})"
             case tuple():
                 return "(" + "".join(f"{self._literal(v)}, " for v in value) + ")"
             case dict():
@@ -283,6 +291,12 @@ class _Copied:
             case np.floating():
                 return repr(float(value))
         return repr(value)
+
+    def _field(self, name: str, value: Any) -> str:
+        """A field of a named tuple; of its functions the script runs `forward` alone."""
+        if callable(value):
+            return self.function(value) if name == "forward" else "None"
+        return self._literal(value)
 
 
 def _ours(value: Any) -> bool:

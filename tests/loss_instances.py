@@ -13,6 +13,8 @@ from backproof.architectures.losses import Loss, target_kind
 Array = npt.NDArray[Any]
 
 BATCH, CLASSES = 4, 3
+PROBABILITIES = losses.BinaryCrossEntropy | losses.Dice
+"""Losses of probabilities, behind a sigmoid."""
 WEIGHTS = (0.5, 2.0, 1.25)
 ENTRY_REDUCTIONS: tuple[losses.Reduction, ...] = ("sum", "mean", "batch_mean")
 
@@ -48,7 +50,13 @@ LOSS_INSTANCES: tuple[Loss, ...] = (
     losses.KLDivergence(log_target=True),
     losses.Cosine(),
     losses.Cosine(epsilon=0.5, reduction="sum"),
+    losses.Dice(),
+    losses.Dice(smooth=0.25, reduction="sum"),
+    losses.Focal(),
+    losses.Focal(gamma=0.0, reduction="sum"),
+    losses.Focal(gamma=1.5, alpha=0.25, reduction="batch_mean"),
 )
+"""At least one of every loss of one edge (batch, outputs)."""
 
 
 def loss_id(loss: Loss) -> str:
@@ -65,7 +73,7 @@ def draw(loss: Loss, seed: int = 0, scale: float = 1.0) -> tuple[Array, Array]:
     """An output (BATCH, CLASSES) and a target that suit the loss, both float64 or indices."""
     rng = np.random.default_rng(seed)
     y = scale * rng.normal(size=(BATCH, CLASSES))
-    if isinstance(loss, losses.BinaryCrossEntropy):
+    if isinstance(loss, PROBABILITIES):
         y = 1 / (1 + np.exp(-np.clip(y, -700, 700)))
     return y, draw_target(loss, rng)
 

@@ -62,6 +62,8 @@ def _terms(loss: Any, y: Any, t: Any) -> Iterator[Any]:
             return _hinge(loss, y, t)
         case losses.Cosine():
             return _cosine(loss, y, t)
+        case losses.Dice():
+            return _dice(loss, y, t)
         case _:
             return _entries(loss, y, t)
 
@@ -103,6 +105,13 @@ def _entry(loss: Any, y: Any, t: Any, column: int) -> list[Any]:
             w = 1 if weights is None else weights[column]
             minus_log_sigmoid, minus_log_complement = (mpmath.log1p(mpmath.exp(v)) for v in (-y, y))
             return [w * t * minus_log_sigmoid, (1 - t) * minus_log_complement]
+        case losses.Focal(gamma, alpha):
+            a, b = (1, 1) if alpha is None else (mpmath.mpf(alpha), 1 - mpmath.mpf(alpha))
+            minus_log_p, minus_log_q = (mpmath.log1p(mpmath.exp(v)) for v in (-y, y))
+            return [
+                a * t * mpmath.exp(-gamma * minus_log_q) * minus_log_p,
+                b * (1 - t) * mpmath.exp(-gamma * minus_log_p) * minus_log_q,
+            ]
         case losses.KLDivergence(log_target=True):
             return [mpmath.exp(t) * t, -mpmath.exp(t) * y]
         case losses.KLDivergence():
@@ -149,6 +158,16 @@ def _hinge(loss: Any, y: Any, t: Any) -> Iterator[Any]:
             m = loss.margin - row[int(n[0])] + v
             if c != int(n[0]) and mpmath.re(m) > 0:
                 yield m**power / divisor
+
+
+def _dice(loss: Any, y: Any, t: Any) -> Iterator[Any]:
+    divisor = len(y) if loss.reduction == "mean" else 1
+    for row, t_row in zip(y, t, strict=True):
+        size = mpmath.fsum(row) + mpmath.fsum(t_row) + loss.smooth
+        yield mpmath.mpf(1) / divisor
+        for a, b in zip(row, t_row, strict=True):
+            yield -2 * a * b / size / divisor
+        yield -loss.smooth / size / divisor
 
 
 def _cosine(loss: Any, y: Any, t: Any) -> Iterator[Any]:

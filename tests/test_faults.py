@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers_networks import GRAPHS, sequence_labels, several_edges
-from loss_instances import LOSS_INSTANCES
+from loss_instances import LOSS_INSTANCES, PROBABILITIES
 
 from backproof.architectures import losses
 from backproof.architectures import operators as ops
@@ -44,7 +44,7 @@ def zoo() -> Iterator[Architecture]:
         yield Architecture((3, 4), (ops.Dense(4), f), squared)
     instances: tuple[Any, ...] = LOSS_INSTANCES
     for loss in instances:
-        last = (ops.Sigmoid(),) if isinstance(loss, losses.BinaryCrossEntropy) else ()
+        last = (ops.Sigmoid(),) if isinstance(loss, PROBABILITIES) else ()
         yield Architecture((5, 2), (ops.Dense(3), *last), loss)
     yield Architecture((4, 3), (ops.Dense(2), ops.ReLU()), losses.Cosine())  # rows of zeros
     for penalty in (L1(0.1), L2(0.1), L1(0.0), L2(0.0)):

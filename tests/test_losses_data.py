@@ -114,6 +114,10 @@ def test_what_the_target_holds_follows_from_the_loss() -> None:
     assert target_kind(ls.CrossEntropy("probabilities")) == "probabilities"
     assert target_kind(ls.KLDivergence(log_target=True)) == "log_probabilities"
     assert target_kind(ls.BinaryCrossEntropyWithLogits()) == "unit"
+    assert target_kind(ls.CTC(2)) == "labels"
+    assert target_kind(ls.TripletMargin()) == target_kind(ls.GaussianKL()) == "none"
+    assert target_shape(ls.CTC(2), (3, 5, 4)) == (3, 2)
+    assert target_shape(ls.CrossEntropy(), (3, 5, 4)) == (3, 5)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +141,13 @@ def test_the_only_class_cannot_be_ignored() -> None:
 
 @pytest.mark.parametrize("last", [ops.Sigmoid(), ops.HardSigmoid(), ops.Softmax()])
 def test_binary_cross_entropy_follows_probabilities(last: Any) -> None:
-    check_loss(ls.BinaryCrossEntropy(), (2, 3), last)
+    check_loss(ls.BinaryCrossEntropy(), ((2, 3),), last)
     with pytest.raises(ValueError, match="for logits use binary_cross_entropy_with_logits"):
-        check_loss(ls.BinaryCrossEntropy(), (2, 3), None)
+        check_loss(ls.BinaryCrossEntropy(), ((2, 3),), None)
+
+
+@pytest.mark.parametrize("last", [ops.Sigmoid(), ops.HardSigmoid(), ops.Softmax()])
+def test_dice_follows_probabilities(last: Any) -> None:
+    check_loss(ls.Dice(), ((2, 3),), last)
+    with pytest.raises(ValueError, match="^dice needs probabilities: .* hard_sigmoid or softmax$"):
+        check_loss(ls.Dice(), ((2, 3),), ops.Tanh())

@@ -357,7 +357,8 @@ def check_loss(loss: Loss, edges: tuple[Shape, ...], last: Operator | None) -> N
     """Raise ValueError where a loss cannot take edges of these shapes, the first made by `last`."""
     needed = ARITY.get(type(loss), 1)
     if len(edges) != needed:
-        raise ValueError(f"{loss.name} takes {needed} edges, got {len(edges)}")
+        words = "edge" if needed == 1 else "edges"
+        raise ValueError(f"{loss.name} takes {needed} {words}, got {len(edges)}")
     if len(set(edges)) > 1:
         raise ValueError(f"{loss.name} takes edges of one shape, got {', '.join(map(str, edges))}")
     y = edges[0]

@@ -149,5 +149,5 @@ def test_binary_cross_entropy_follows_probabilities(last: Any) -> None:
 @pytest.mark.parametrize("last", [ops.Sigmoid(), ops.HardSigmoid(), ops.Softmax()])
 def test_dice_follows_probabilities(last: Any) -> None:
     check_loss(ls.Dice(), ((2, 3),), last)
-    with pytest.raises(ValueError, match="^dice needs probabilities: .* hard_sigmoid or softmax$"):
+    with pytest.raises(ValueError, match=r"^dice needs probabilities: .* hard_sigmoid or softmax$"):
         check_loss(ls.Dice(), ((2, 3),), ops.Tanh())

@@ -11,7 +11,7 @@ from .fault import Fault, Plant
 
 
 def _used_twice(a: Architecture, site: str) -> bool:
-    return site == "fan_out"
+    return site == "fan_out" and bool(a.named_slots)
 
 
 def _instead(change: Callable[[Sequence[Array]], Array]) -> Plant:

@@ -45,6 +45,14 @@ def check_fields(value: msgspec.Struct) -> None:
         got = getattr(value, name)
         if got not in options:
             raise ValueError(f"{name} must be one of {', '.join(options)}, got {got!r}")
+    for name, several in _names(type(value)):
+        got = getattr(value, name)
+        if several:
+            check_tuple(name, got, "names")
+            for i, word in enumerate(got):
+                _check_name(f"{name}[{i}]", word)
+        else:
+            _check_name(name, got)
     for name in _flags(type(value)):
         got = getattr(value, name)
         if not isinstance(got, bool):
@@ -65,6 +73,11 @@ def check_number(name: str, got: Any, base: type[Any], bounds: Mapping[str, floa
         words, holds = _RULES[keyword]
         if not holds(got, bound):
             raise ValueError(f"{name} must be {words} {bound}, got {got}")
+
+
+def _check_name(name: str, got: Any) -> None:
+    if not isinstance(got, str):
+        raise ValueError(f"{name} must be a name, got {got!r}")
 
 
 def check_tuple(name: str, got: Any, of: str) -> None:
@@ -90,6 +103,13 @@ def _choices(cls: type[Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
         for name, hint in get_type_hints(cls).items()
         if get_origin(hint) is Literal
     )
+
+
+@functools.cache
+def _names(cls: type[Any]) -> tuple[tuple[str, bool], ...]:
+    """The fields that are a name, and those that are several."""
+    hints = get_type_hints(cls).items()
+    return tuple((name, hint is not str) for name, hint in hints if hint in (str, tuple[str, ...]))
 
 
 @functools.cache

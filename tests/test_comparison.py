@@ -22,7 +22,7 @@ def rounding(spread: Any = SPREAD, dtype: DType = "float64") -> Rounding:
     """Every entry deviates by `spread`, one replica up and the next down."""
     signs = np.where(np.arange(REPLICAS) % 2, 1.0, -1.0)[:, None, None]
     deviations = {"w": signs * np.broadcast_to(spread, SHAPE), "loss": np.zeros(REPLICAS)}
-    return Rounding(dtype, deviations, (), 1.0)
+    return Rounding(dtype, deviations, {}, 1.0)
 
 
 def whole(name: str, g: Array, bound: Any = None) -> Estimate:

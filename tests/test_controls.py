@@ -61,7 +61,7 @@ def test_only_a_fail_on_the_very_operator_counts(verdict: Verdict, caught: bool)
 
 def test_where_values_overflow_or_tie_nothing_is_planted() -> None:
     tied = draw_case(network(ops.ReLU(), loss=ls.WeightedSum()), 0, "tie")
-    assert (tied.input == 0).any()
+    assert tied.input is not None and (tied.input == 0).any()
     assert found_by_complex_step(tied) is None
     squares = network(*[ops.Square()] * 8, loss=ls.SquaredError())
     case = draw_case(squares, 7, "extreme")
@@ -95,7 +95,7 @@ def test_a_fault_shows_where_it_changes_a_gradient_far_beyond_rounding() -> None
 
 def test_a_fault_that_changes_nothing_here_does_not_show() -> None:
     case = draw_case(network(ops.HardTanh(-8.0, 8.0)), 1)
-    assert np.abs(case.input).max() < 8
+    assert case.input is not None and np.abs(case.input).max() < 8
     measured = rounding.measure(case, seed=1)
     assert not shows(case, BY_NAME["slope_in_saturation"], "layers.0", measured)
 

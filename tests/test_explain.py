@@ -143,7 +143,9 @@ def test_every_kind_of_activation_is_explained(activation: str) -> None:
 def test_the_textbook_s_values_give_way_to_a_seed_and_to_class_numbers() -> None:
     def values(loss: losses.Loss, seed: int | None) -> Any:
         architecture = book.build(book.TEXTBOOK, loss=loss)
-        return command.make_example(architecture, book.TEXTBOOK, seed).input.tolist()
+        x = command.make_example(architecture, book.TEXTBOOK, seed).input
+        assert x is not None
+        return x.tolist()
 
     assert values(losses.SquaredError(), None) == [[0.5, -0.2]]
     assert values(losses.SquaredError(), 0) != [[0.5, -0.2]]

@@ -234,6 +234,7 @@ def test_large_networks_are_refused() -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_drawn_values_have_two_decimals(loss: losses.Loss) -> None:
     case = book.rounded_case(book.build((2, 3, 3), loss=loss, batch=4), 3)
+    assert case.input is not None
     for value in (case.input, case.target, *case.parameters.values()):
         np.testing.assert_allclose(value, np.round(value, 2), rtol=2 * UNIT, atol=2 * UNIT)
     if losses.target_kind(loss) == "probabilities":
@@ -266,5 +267,6 @@ def test_a_checker_agrees_within_its_own_bound_and_rounding() -> None:
 def test_no_value_is_rounded_to_zero_which_would_hide_its_paths() -> None:
     for seed in range(40):
         case = book.rounded_case(book.build((4, 5, 3), batch=3), seed)
+        assert case.input is not None
         assert all((value != 0).all() for value in (*case.parameters.values(), case.input))
         assert np.array_equal(case.input, np.round(case.input, 2))

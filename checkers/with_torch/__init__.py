@@ -23,11 +23,27 @@ from ...architectures.architecture import Slot, edge_name, is_weight
 from ...architectures.cases import Case
 from ...reference.arrays import Array
 from ..estimate import Estimate, Unsupported
-from . import activations, dense
+from . import (
+    activations,
+    attention,
+    convolutions,
+    dense,
+    normalisations,
+    recurrence,
+    shapes,
+)
 from .forms import Forward
 from .losses import LOSS, penalty_value
 
-FORWARD: Mapping[type[Any], Forward] = {**dense.FORWARD, **activations.FORWARD}
+FORWARD: Mapping[type[Any], Forward] = {
+    **dense.FORWARD,
+    **activations.FORWARD,
+    **shapes.FORWARD,
+    **convolutions.FORWARD,
+    **normalisations.FORWARD,
+    **attention.FORWARD,
+    **recurrence.FORWARD,
+}
 """Each operator's y = f(op, parameters, x)."""
 
 

@@ -35,6 +35,11 @@ def _mish(x: Tensor) -> Tensor:
     return x * torch.where(x < 0, n / (n + 2), 1 - 2 * m**2 / (1 + 2 * m + 2 * m**2))
 
 
+def _prelu(x: Tensor, slope: Tensor) -> Tensor:
+    # F.prelu counts its slopes along axis 1.
+    return F.prelu(x.movedim(-1, 1), slope).movedim(1, -1)
+
+
 def _softsign(x: Tensor) -> Tensor:
     # F.softsign differentiates to a difference that cancels for large |x|.
     a = 1 + x.abs()
@@ -71,7 +76,7 @@ FORWARD: Mapping[type[operators.Operator], Forward] = {
     operators.Tanh: lambda op, p, x: tanh(x),
     operators.ReLU: lambda op, p, x: F.relu(x),
     operators.LeakyReLU: lambda op, p, x: F.leaky_relu(x, op.slope),
-    operators.PReLU: lambda op, p, x: F.prelu(x, p["slope"]),
+    operators.PReLU: lambda op, p, x: _prelu(x, p["slope"]),
     operators.ELU: lambda op, p, x: _elu(x, op.alpha),
     operators.SELU: lambda op, p, x: _elu(x, SELU_ALPHA, SELU_SCALE),
     # F.celu rounds alpha to float32 when it differentiates.

@@ -15,7 +15,7 @@ from .pieces import log_softmax
 
 
 def _reduce(terms: Tensor, reduction: str) -> Tensor:
-    """`mean` over all terms, `batch_mean` over the rows, `sum` over nothing."""
+    """`mean` over all terms, `batch_mean` over the first axis, `sum` over nothing."""
     total = terms.sum()
     divisor = {"sum": 1, "mean": terms.numel(), "batch_mean": terms.shape[0]}
     return total / divisor[reduction]
@@ -50,7 +50,7 @@ def _negative_log_likelihood(
 ) -> Tensor:
     w = _class_weights(loss, q)
     counts = t != (-1 if loss.ignore_index is None else loss.ignore_index)
-    target = q.gather(-1, t[:, None])[:, 0]
+    target = q.gather(-1, t[..., None])[..., 0]
     rows = -(1 - smoothing) * w[t] * target - smoothing / q.shape[-1] * (w * q).sum(-1)
     total = rows[counts].sum()
     return total / w[t[counts]].sum() if loss.reduction == "mean" else total
@@ -87,7 +87,7 @@ def _binary_cross_entropy_with_logits(
 
 def _margins(loss: losses.Hinge | losses.SquaredHinge, y: Tensor, t: Tensor) -> Tensor:
     # F.multi_margin_loss divides by the number of classes.
-    target = t[:, None]
+    target = t[..., None]
     margins = F.relu(loss.margin + (y - y.gather(-1, target)))
     return margins.scatter(-1, target, 0.0)
 
@@ -116,7 +116,58 @@ def _cosine(loss: losses.Cosine, y: Tensor, t: Tensor) -> Tensor:
     return _reduce(1 - (unit(y) * unit(t)).sum(-1), loss.reduction)
 
 
-LOSS: Mapping[type[losses.Loss], Callable[[Any, Tensor, Tensor], Tensor]] = {
+def _ctc(loss: losses.CTC, y: Tensor, t: Tensor) -> Tensor:
+    # F.ctc_loss differentiates as if its input went through log_softmax, which ours does.
+    # Its own `mean` divides each term by the number of labels too.
+    examples, steps, _ = y.shape
+    terms = F.ctc_loss(
+        log_softmax(y, -1).transpose(0, 1),
+        t,
+        t.new_tensor(loss.input_lengths or (steps,) * examples),
+        t.new_tensor(loss.target_lengths or (loss.labels,) * examples),
+        loss.blank,
+        reduction="none",
+    )
+    return _reduce(terms, loss.reduction)
+
+
+def _triplet_margin(
+    loss: losses.TripletMargin, y: tuple[Tensor, Tensor, Tensor], t: Tensor | None
+) -> Tensor:
+    terms = F.triplet_margin_loss(*y, loss.margin, 2.0, loss.epsilon, reduction="none")
+    return _reduce(terms, loss.reduction)
+
+
+def _dice(loss: losses.Dice, y: Tensor, t: Tensor) -> Tensor:
+    # 1 - ratio cancels where y is nearly t; its complement there is a sum without signs.
+    y, t = y.flatten(1), t.flatten(1)
+    total = (y + t).sum(-1) + loss.smooth
+    ratio = (2 * (y * t).sum(-1) + loss.smooth) / total
+    rest = (y * (1 - t) + t * (1 - y)).sum(-1) / total
+    return _reduce(torch.where(ratio > 0.5, rest, 1 - ratio), loss.reduction)
+
+
+def _focal(loss: losses.Focal, y: Tensor, t: Tensor) -> Tensor:
+    # Powers by way of logarithms: for gamma < 1 that of a probability of 0 has no derivative.
+    a, b = (1.0, 1.0) if loss.alpha is None else (loss.alpha, 1 - loss.alpha)
+    log_p, log_q = F.logsigmoid(y), F.logsigmoid(-y)
+    positive = -a * t * torch.exp(loss.gamma * log_q) * log_p
+    negative = -b * (1 - t) * torch.exp(loss.gamma * log_p) * log_q
+    return _reduce(positive + negative, loss.reduction)
+
+
+def _gaussian_kl(loss: losses.GaussianKL, y: tuple[Tensor, Tensor], t: Tensor | None) -> Tensor:
+    # exp(v) - 1 - v cancels near 0, where it is the sum over k >= 2 of v^k / k!.
+    m, v = y
+    near = v.clamp(-1.0, 1.0)
+    series = torch.zeros_like(v)
+    for k in range(20, 1, -1):
+        series = series * near + 1 / math.factorial(k)
+    rest = torch.where(v.abs() < 1, near * near * series, torch.exp(v) - 1 - v)
+    return _reduce((rest + m.square()) / 2, loss.reduction)
+
+
+LOSS: Mapping[type[losses.Loss], Callable[[Any, Any, Any], Tensor]] = {
     losses.WeightedSum: lambda loss, y, t: (t * y).sum(),
     losses.SquaredError: _squared_error,
     losses.AbsoluteError: lambda loss, y, t: _reduce(
@@ -137,7 +188,13 @@ LOSS: Mapping[type[losses.Loss], Callable[[Any, Tensor, Tensor], Tensor]] = {
     losses.SquaredHinge: _squared_hinge,
     losses.KLDivergence: _kl_divergence,
     losses.Cosine: _cosine,
+    losses.CTC: _ctc,
+    losses.TripletMargin: _triplet_margin,
+    losses.Dice: _dice,
+    losses.Focal: _focal,
+    losses.GaussianKL: _gaussian_kl,
 }
+"""Each loss's L = f(loss, y, t): y is a tuple where it takes several edges, t may be None."""
 
 
 def penalty_value(penalty: losses.Penalty, w: Tensor) -> Tensor:

@@ -124,9 +124,7 @@ def _replicas(d: Drawn, branch: Any, rng: np.random.Generator) -> None:
             np.testing.assert_allclose(p_bar[name][r], expected, rtol=1e-11, atol=1e-12)
 
 
-def _noise(
-    d: Drawn, branch: Any, y_bar: Array, x_bars: Any, p_bar: Arrays
-) -> dict[Any, Array]:
+def _noise(d: Drawn, branch: Any, y_bar: Array, x_bars: Any, p_bar: Arrays) -> dict[Any, Array]:
     """The page runs under Monte Carlo arithmetic; by how much each gradient deviates."""
     noise = Noise(np.random.default_rng(0), "float64", 32)
     inputs = [replicate(x, noise) for x in d.inputs]

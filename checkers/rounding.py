@@ -348,7 +348,8 @@ def noisy(case: Case, noise: Noise) -> Case:
 
 ROUNDING_ONLY: frozenset[type[ops.Operator]] = frozenset(
     {
-        *ops.SHAPES, *ops.CONVOLUTIONS, *ops.POOLING, *ops.REGULARISATION, *ops.RECURRENCE, ops.Dense, ops.Bilinear,
+        *ops.SHAPES, *ops.CONVOLUTIONS, *ops.POOLING, *ops.REGULARISATION, *ops.RECURRENCE,
+        ops.Dense, ops.Bilinear,
         ops.Embedding, ops.Variable, ops.MatMul, ops.Add, ops.Subtract, ops.Multiply, ops.Maximum,
         ops.Minimum,
     }

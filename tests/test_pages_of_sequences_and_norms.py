@@ -174,7 +174,7 @@ def test_no_singularity_is_nearer_than_the_radius(op: Any, axes: Any) -> None:
         if axes is None:
             x, d, r = (a.reshape(4, 2, 3) for a in (x, d, r))
         one = {0: (slice(None), 0), None: (0, 0)}.get(None if axes is None else axes[0], (0,))
-        x, d, r = x[one], d[one], r[one]
+        x, d, r = x[one], d[one], r[one]  # type: ignore[index]
         d = d / np.abs(d).max()
         centre = 0.0 if isinstance(op, ops.RMSNorm) else 1.0
         c, e = x - centre * x.mean(), d - centre * d.mean()
@@ -414,7 +414,7 @@ def test_a_sequence_in_two_halves_is_the_whole_with_the_state_handed_over(kind: 
     y_bar = draw(2, 6, 2)
     state = lambda which, of: value(replace(op, returns=which), of, p)  # noqa: E731
     parts = ("hidden", "cell") if kind is ops.LSTM else ("hidden",)
-    middle = tuple(state(which, x[:, :4]) for which in parts)
+    middle = tuple(state(which, x[:, :4]) for which in parts)  # type: ignore[no-untyped-call]
     close(value(op, (x[:, 4:], *middle), p), value(op, x, p)[:, 4:])
     (late, *middle_bar), _ = gradients(op, (x[:, 4:], *middle), y_bar[:, 4:], p)
     early = gradients(op, x[:, :4], y_bar[:, :4], p)[0]
@@ -461,8 +461,8 @@ def test_saturated_gates_keep_the_digits_of_their_slopes(kind: Any) -> None:
         right = np.tanh(c) * tail, (1 - np.tanh(c) ** 2) * 0.25 * tail
         got = p_bar["input_bias_0"][3], p_bar["input_bias_0"][1]
     else:
-        right = ((0.25 - np.tanh(0.5)) * tail,)
-        got = (p_bar["input_bias_0"][1],)
+        right = ((0.25 - np.tanh(0.5)) * tail,)  # type: ignore[assignment]
+        got = (p_bar["input_bias_0"][1],)  # type: ignore[assignment]
     np.testing.assert_allclose(got, right, rtol=1e-14)
 
 

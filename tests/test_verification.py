@@ -154,7 +154,7 @@ def minimal() -> Case:
 def test_a_wrong_gradient_is_found_and_its_network_reduced(minimal: Case) -> None:
     a = minimal.architecture
     assert a.batch == 2, "the least batch over which a mean is no sum"
-    assert len(a.layers) <= 2 and max(shape[-1] for shape in a.edges) == 1
+    assert len(a.layers) <= 2 and max(shape[-1] for shape in a.edges.values()) == 1
     assert not a.penalties
 
 
@@ -176,7 +176,7 @@ def test_the_file_replays_the_very_failure(minimal: Case, tmp_path: Path) -> Non
     path = str(tmp_path / "again.json")
     rebuilt = failures.rebuild(failures.read(path), path)
     assert rebuilt.architecture == minimal.architecture
-    assert (rebuilt.input == minimal.input).all() and rebuilt.seed == minimal.seed
+    assert (rebuilt.input == minimal.input).all() and rebuilt.seed == minimal.seed  # type: ignore[union-attr]
     result = CliRunner().invoke(replay, [path])
     assert result.exit_code == 1, result.output
     assert "still fails" in result.output

@@ -103,7 +103,7 @@ def test_on_a_terminal_no_line_is_wider_than_it(columns: int, tmp_path: Path) ->
         (["--dtype", "float32"], lambda found: {e.dtype for e in found} == {"float32"}),
         (["--lane", "tie"], lambda found: {e.lane for e in found} == {"tie"}),
         (["--lane", "tie,extreme"], lambda found: {e.lane for e in found} == {"tie", "extreme"}),
-        (["--max-width", "1"], lambda found: all(e.architecture.edges[-1][-1] == 1 for e in found)),
+        (["--max-width", "1"], lambda found: all(getattr(x, "units", 1) == 1 for e in found for x in e.architecture.layers)),
         (["--max-batch", "1"], lambda found: {e.architecture.batch for e in found} == {1}),
         (["--max-depth", "1"], lambda found: max(len(e.architecture.layers) for e in found) <= 4),
         (["--loss", "hinge"], lambda found: {e.architecture.loss.name for e in found} == {"hinge"}),
@@ -303,7 +303,10 @@ def test_4_bad_input_is_one_sentence(arguments: str, words: str, tmp_path: Path)
         ("report NET", "NET, line 1: "),
         ("report --quiet", "No such option '--quiet'."),
         ("schema x", "Got unexpected extra argument (x)"),
-        ("frobnicate", "No command 'frobnicate'; there are run, replay, report, explain, train, s"),
+        (
+            "frobnicate",
+            "No command 'frobnicate'; there are run, replay, report, ops, explain, train, s",
+        ),
         ("--frobnicate", "No such option '--frobnicate'."),
     ],
 )

@@ -29,7 +29,7 @@ from backproof.architectures.generation import (
 from backproof.architectures.named import NAMED
 from backproof.campaign import Options, default_workers, run
 from backproof.checkers.verdict import CHECKERS
-from backproof.errors import ERROR, Command, UsageProblem, show, unknown, usage_problems
+from backproof.errors import ERROR, Command, UsageProblem, show, usage_problems
 from backproof.planting import BY_NAME
 from backproof.reports.events import AnyEvent
 from backproof.reports.progress import LiveProgress
@@ -94,7 +94,9 @@ def one_of(names: Iterable[str]) -> Callable[..., tuple[str, ...]]:
         chosen = tuple(word.strip() for value in values for word in value.split(","))
         for word in chosen:
             if word not in known:
-                raise UsageProblem(f"{param.opts[0]}: no {word!r}; {unknown(word, known)}.")
+                raise UsageProblem(
+                    f"{param.opts[0]} must be one of {', '.join(known)}, got {word!r}."
+                )
         return tuple(dict.fromkeys(chosen))
 
     return check
@@ -262,7 +264,7 @@ def read_options(given: dict[str, Any]) -> Options:
         _check_exact(limits, network, given["dtype"] or DTYPES)
     fault = given["plant"]
     if fault is not None and fault not in BY_NAME:
-        raise UsageProblem(f"--plant: no fault {fault!r}; {unknown(fault, BY_NAME)}.")
+        raise UsageProblem(f"--plant must be one of {', '.join(BY_NAME)}, got {fault!r}.")
     cases = given["cases"]
     if cases is None:
         cases = 0 if given["max_time"] else (40 if network else 800)

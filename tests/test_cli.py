@@ -83,6 +83,11 @@ def test_quiet_is_one_line(tmp_path: Path) -> None:
     assert files(tmp_path) == REPORTS
 
 
+def narrow(found: Any) -> bool:
+    """Whether every layer has one unit."""
+    return all(getattr(x, "units", 1) == 1 for e in found for x in e.architecture.layers)
+
+
 @pytest.mark.parametrize("columns", [60, 120])
 def test_on_a_terminal_no_line_is_wider_than_it(columns: int, tmp_path: Path) -> None:
     code, shown = on_a_terminal(
@@ -103,7 +108,7 @@ def test_on_a_terminal_no_line_is_wider_than_it(columns: int, tmp_path: Path) ->
         (["--dtype", "float32"], lambda found: {e.dtype for e in found} == {"float32"}),
         (["--lane", "tie"], lambda found: {e.lane for e in found} == {"tie"}),
         (["--lane", "tie,extreme"], lambda found: {e.lane for e in found} == {"tie", "extreme"}),
-        (["--max-width", "1"], lambda found: all(getattr(x, "units", 1) == 1 for e in found for x in e.architecture.layers)),
+        (["--max-width", "1"], narrow),
         (["--max-batch", "1"], lambda found: {e.architecture.batch for e in found} == {1}),
         (["--max-depth", "1"], lambda found: max(len(e.architecture.layers) for e in found) <= 4),
         (["--loss", "hinge"], lambda found: {e.architecture.loss.name for e in found} == {"hinge"}),

@@ -16,7 +16,7 @@ finds in the modules of its host, and would make the same seed mean another run 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +123,7 @@ EXACT_LOSSES: tuple[ls.Loss, ...] = (
 SMALL = {"exact": (3, 4, 4), "tie": (2, 3, 3)}
 """The most depth, width and batch of the lanes that need small networks."""
 
-FAN = {2: 1, 3: 2, 4: 2, 5: 1}
+FAN = {2: 1, 3: 2, 4: 2, 5: 2}
 """How often a network begins with so many axes: vectors, sequences, images, volumes."""
 
 
@@ -216,21 +216,18 @@ def _begin(g: _Growing, rows: int) -> None:
     names = g.limits.names
     if names:
         ranks = [r for r in ranks if _any_fits(g, r)] or [2]
-    rank = int(choose(ranks))
-    sizes = (1, 2, 3, 4) if rank < 5 else (2, 3)
-    if "embedding" in names or (not names and rank <= 3 and choose(range(6)) == 5):
-        shape = (rows,) if rank == 2 else (rows, int(choose((1, 2, 3))))
-        g.append(embedding(g.drawing, shape))
-        return
+    # as many choices for every rank, so that one can become another with the rest in step
+    rank, words = int(choose(ranks)), choose(range(6)) == 5
     even = names & {"rotary", "glu", "swiglu"} and width > 1
     features = int(choose(range(2, width + 1, 2))) if even else g.drawing.units()
-    if rank == 2:
-        g.input = (rows, features)
-    elif rank == 3:
-        g.input = (rows, int(choose(sizes)), features)
+    sizes = [min(int(choose((1, 2, 3, 4))), width if axis == 0 else 4) for axis in range(4)]
+    if "embedding" in names or (words and not names and rank <= 3):
+        g.append(embedding(g.drawing, (rows, *sizes[: rank - 2])))
+        return
+    if rank <= 3:
+        g.input = (rows, *sizes[: rank - 2], features)
     else:
-        channels = min(width, int(choose((1, 2, 3, 4))))
-        g.input = (rows, channels, *(int(choose(sizes)) for _ in range(rank - 2)))
+        g.input = (rows, *(min(n, 3) if rank == 5 else n for n in sizes[: rank - 1]))
     g.shapes["input"] = g.input
 
 
@@ -241,69 +238,82 @@ def _any_fits(g: _Growing, rank: int) -> bool:
 
 
 def _grow(g: _Growing) -> bool:
-    """Perhaps a dense layer, and an operator that fits; whether one was found."""
-    choose, x = g.choose, g.shapes[g.here]
-    allowed = _allowed(g)
+    """Perhaps a dense layer, and an operator that fits; whether there is one."""
+    choose, allowed = g.choose, _allowed(g)
     often = (True, True, False) if g.limits.names else (False, True)
-    dense = choose(often if len(x) == 2 else (False, False, False, True))
-    weighted = ops.Dense in allowed and dense
-    if weighted:
+    dense = choose(often if len(g.shapes[g.here]) == 2 else (False, False, False, True))
+    if ops.Dense in allowed and dense:
         g.append(ops.Dense(g.drawing.units(), choose((True, False))))
-    for kind in _candidates(g, allowed):
-        before = len(g.layers)
-        _draw(g, kind)
-        if len(g.layers) > before:
-            _share(g)
-            return True
-    if set(allowed) & set(GATED) and g.drawing.width > 1:  # they halve the features
+    kinds = _fitting(g, allowed)
+    gated = [kind for kind in allowed if kind in GATED]
+    if not kinds and gated and g.drawing.width > 1:
         features = g.shapes[g.here][-1]
         g.append(ops.Dense(features + 1 if features < g.drawing.width else features - 1))
-        _draw(g, choose([kind for kind in allowed if kind in GATED]))
-        return True
-    return False
+        kinds = gated
+    if not kinds:
+        return False
+    _draw(g, choose(_preferred(g, kinds)))
+    _share(g)
+    return True
 
 
 def _allowed(g: _Growing) -> list[type[ops.Operator]]:
+    """What may be drawn, activations first: they are the simplest."""
     names = g.limits.names
     chosen = [kind for name, kind in OPERATOR_NAMES.items() if not names or name in names]
     chosen = [kind for kind in chosen if kind in STRATEGIES or kind in JOINT]
+    chosen.sort(key=lambda kind: kind not in ops.ACTIVATIONS)
     exact = [kind for kind in chosen if kind in EXACT_OPERATORS]
     useful = exact and exact != [ops.Dense]
     return exact if g.lane == "exact" and useful else chosen
 
 
-def _candidates(g: _Growing, allowed: list[type[ops.Operator]]) -> Iterator[type[ops.Operator]]:
-    """Operators to try, one after the other until one fits the shape."""
-    kinds = [k for k in allowed if k is not ops.Dense] or allowed
+def _fitting(g: _Growing, allowed: list[type[ops.Operator]]) -> list[type[ops.Operator]]:
+    """Those that fit the shape at hand in their simplest form; dense where nothing else may be."""
+    x = g.shapes[g.here]
+    kinds = [kind for kind in allowed if kind is not ops.Dense] or allowed
+    return [kind for kind in kinds if _simplest(g, kind, x) is not None]
+
+
+def _preferred(g: _Growing, kinds: list[type[ops.Operator]]) -> list[type[ops.Operator]]:
+    """On the tie lane mostly what has a kink; mostly pairs that were drawn least often."""
     if g.lane == "tie" and g.choose((False, True)):
-        kinds = [k for k in kinds if k in KINKED] or kinds
-    for _ in range(len(kinds)):
-        options = kinds
-        if g.seen is not None and g.choose((True, True, False)):
-            rarest = set(g.seen.rarest(g.maker, [_tag(k) for k in kinds]))
-            options = [k for k in kinds if _tag(k) in rarest]
-        kind = g.choose(options)
-        yield kind
-        kinds = [k for k in kinds if k is not kind]
+        kinds = [kind for kind in kinds if kind in KINKED] or kinds
+    if g.seen is not None and g.choose((True, True, False)):
+        rarest = set(g.seen.rarest(g.maker, [_tag(kind) for kind in kinds]))
+        kinds = [kind for kind in kinds if _tag(kind) in rarest]
+    return kinds
 
 
 def _tag(kind: type[ops.Operator]) -> str:
     return str(kind.__struct_config__.tag)
 
 
+def _simplest(g: _Growing, kind: type[ops.Operator], x: Shape) -> Joint | ops.Operator | None:
+    """An operator of this kind with the first of all options; None where it does not fit."""
+    plain = Drawing(lambda options: options[0], g.drawing.width, g.drawing.exact)
+    return _small(STRATEGIES[kind](plain, x) if kind in STRATEGIES else JOINT[kind](plain, x), x)
+
+
+def _small(drawn: Joint | ops.Operator | None, x: Shape) -> Joint | ops.Operator | None:
+    """What was drawn for x, unless a tensor of it would be too large."""
+    if isinstance(drawn, Joint):
+        fits = all(size(shape) <= MOST_ENTRIES for shape in drawn.others)
+    else:
+        fits = drawn is not None and size(output_shape(drawn, x)) <= MOST_ENTRIES
+    return drawn if fits else None
+
+
 def _draw(g: _Growing, kind: type[ops.Operator]) -> None:
-    """Add an operator of this kind if one fits, and is not too large."""
+    """Add an operator of a kind that fits; in its simplest form where another is too large."""
     here, x = g.here, g.shapes[g.here]
     joint = kind in JOINT and (kind not in STRATEGIES or g.drawing.flag())
-    if joint:
-        drawn = JOINT[kind](g.drawing, x)
-        if drawn is None or any(size(s) > MOST_ENTRIES for s in drawn.others):
-            return
+    drawn = _small((JOINT if joint else STRATEGIES)[kind](g.drawing, x), x)
+    drawn = drawn or _simplest(g, kind, x)
+    if isinstance(drawn, Joint):
         g.join(drawn, here)
-        return
-    op = STRATEGIES[kind](g.drawing, x)
-    if op is not None and size(output_shape(op, x)) <= MOST_ENTRIES:
-        g.append(op)
+    elif drawn is not None:
+        g.append(drawn)
 
 
 def _share(g: _Growing) -> None:
@@ -393,7 +403,7 @@ def _loss(g: _Growing, kind: Any, y: Shape) -> ls.Loss:
         return found
     chosen = {name: choose(values) for name, values in LOSS_ATTRIBUTES[kind].items()}
     if kind is ls.CTC:
-        return ls.CTC(**chosen, **_labels(choose, y))
+        return ls.CTC(**chosen, **_labels(g.drawing, y))
     for name in ("class_weights", "positive_weights"):
         if name in kind.__struct_fields__ and choose((False, True)):
             chosen[name] = tuple(choose((1.0, 0.5, 2.0)) for _ in range(features))
@@ -403,17 +413,16 @@ def _loss(g: _Growing, kind: Any, y: Shape) -> ls.Loss:
     return kind(**chosen)  # type: ignore[no-any-return]
 
 
-def _labels(choose: Choose, y: Shape) -> dict[str, Any]:
+def _labels(d: Drawing, y: Shape) -> dict[str, Any]:
     """Numbers of labels that the steps are enough for, and lengths now and then."""
     batch, steps, classes = y
-    labels = int(choose(range(1, (steps + 1) // 2 + 1)))
-    chosen: dict[str, Any] = {"labels": labels, "blank": choose((0, classes - 1))}
-    if choose((False, True)):
-        chosen["input_lengths"] = tuple(
-            int(choose(range(steps, 2 * labels - 2, -1))) for _ in range(batch)
-        )
-        chosen["target_lengths"] = tuple(int(choose(range(labels, 0, -1))) for _ in range(batch))
-    return chosen
+    labels = int(d.choose(range(1, (steps + 1) // 2 + 1)))
+    return {
+        "labels": labels,
+        "blank": d.choose((0, classes - 1)),
+        "input_lengths": d.lengths(batch, steps, 2 * labels - 1),
+        "target_lengths": d.lengths(batch, labels),
+    }
 
 
 def _auxiliary(g: _Growing) -> tuple[ls.Loss, ...]:

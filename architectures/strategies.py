@@ -38,11 +38,16 @@ class Drawing:
     def flag(self) -> bool:
         return bool(self.choose((False, True)))
 
-    def lengths(self, count: int, most: int) -> tuple[int, ...]:
-        """Lengths of so many sequences; () for the whole of each."""
-        if not self.flag():
+    def lengths(self, count: int, most: int, least: int = 1) -> tuple[int, ...]:
+        """Lengths of so many sequences; () for the whole of each.
+
+        However many there are, it takes two choices, so that a batch can shrink by itself.
+        """
+        span = most - least + 1
+        if not self.flag() or span < 2:
             return ()
-        return tuple(int(self.choose(range(most, 0, -1))) for _ in range(count))
+        step = int(self.choose(range(1, span)))
+        return tuple(most - (n * step + step - 1) % span for n in range(count))
 
 
 Strategy = Callable[[Drawing, Shape], ops.Operator | None]

@@ -111,7 +111,7 @@ def _shorter(a: Architecture) -> Iterator[Change]:
     for i in range(len(a.layers)):
         for source in dict.fromkeys(a.sources[i]):
             yield partial(_refitted, a, instead={edge_name(i + 1): source})
-        if set(a.sources[i]) == {"input"}:  # what it made becomes the input
+        if set(a.sources[i]) <= {"input"}:  # what it made becomes the input
             made = edge_name(i + 1)
             yield partial(_refitted, a, instead={made: "input"}, input=a.edges[made])
     for i, layer in enumerate(a.layers):

@@ -271,7 +271,7 @@ def test_2_an_interruption_before_a_command_has_begun(monkeypatch: pytest.Monkey
         ("--frobnicate", "No such option '--frobnicate'."),
         ("extra", "Got unexpected extra argument (extra)"),
         ("--architecture", "Option '--architecture' requires an argument."),
-        ("--lane exact --activation tanh", "The exact lane takes the activations hard_shrink, har"),
+        ("--lane exact --activation tanh", "The exact lane takes the activations affine, hard_shr"),
         ("--lane exact --loss cosine", "The exact lane takes the losses absolute_error, squared_e"),
         ("--activation glu --max-width 1", "glu and swiglu halve the features, so max_width must"),
         ("--architecture NET --loss huber", "--architecture is one network; --activation and --lo"),

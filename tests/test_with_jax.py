@@ -21,6 +21,8 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
+import test_with_jax_sequences_and_losses as sequences
+import test_with_jax_shapes_and_convolutions as shapes
 
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
@@ -28,7 +30,7 @@ from backproof.architectures.architecture import Architecture, edge_name
 from backproof.architectures.cases import LANES, draw_case, make_case
 from backproof.checkers import with_jax
 from backproof.checkers.estimate import Estimate, Unsupported
-from backproof.checkers.with_jax import estimate
+from backproof.checkers.with_jax import estimate, losses
 
 U = 2.0**-53
 TINY = 2.0**-1022  # the least normal number; XLA flushes what lies below to zero
@@ -68,6 +70,8 @@ def soft_shrink(x: Any, t: float) -> Any:
 
 ELEMENTWISE: dict[type[ops.Operator], Callable[[Any, Any], Any]] = {
     ops.Identity: lambda op, x: x,
+    ops.Exp: lambda op, x: mp.exp(x),
+    ops.Affine: lambda op, x: op.scale * x + op.shift,
     ops.Sigmoid: lambda op, x: sigmoid(x),
     ops.Tanh: lambda op, x: mp.tanh(x),
     ops.ReLU: lambda op, x: max(x, 0),
@@ -276,6 +280,7 @@ ORDINARY = [
 EXTREME = [sign * v for sign in (1, -1) for v in (1e-300, 1e-8, 18.0, 40.0, 700.0, 1e3, 1e6)]
 
 CONFIGURED: dict[Any, list[Any]] = {
+    ops.Affine: [ops.Affine(), ops.Affine(-0.3, 0.7)],
     ops.ELU: [ops.ELU(), ops.ELU(0.7)],
     ops.CELU: [ops.CELU(), ops.CELU(0.7)],
     ops.GELU: [ops.GELU("exact"), ops.GELU("tanh")],
@@ -371,6 +376,7 @@ def stated(architecture: Architecture, values: dict[str, Any], target: Any) -> A
 def check_against_docstrings(architecture: Architecture, seed: int) -> None:
     """The loss, and the gradient in every parameter and the input, within 32 roundings."""
     case = draw_case(architecture, seed)
+    assert case.input is not None
     found = estimate(case)
     values = {k: exactly(v) for k, v in {**case.parameters, "input": case.input}.items()}
     target = exactly(case.target)
@@ -379,7 +385,7 @@ def check_against_docstrings(architecture: Architecture, seed: int) -> None:
         assert abs(found.loss - loss) <= 32 * U * max(1, abs(loss))
         for name, value in {**case.parameters, "input": case.input}.items():
             scale = max(1.0, float(np.abs(found.entries[name]).max()))
-            for index in np.ndindex(value.shape):  # type: ignore[union-attr]
+            for index in np.ndindex(value.shape):
                 holder: Any = values[name]
                 for i in index[:-1]:
                     holder = holder[i]
@@ -409,10 +415,12 @@ def test_losses_are_those_of_the_docstring(loss: Any) -> None:
 
 def test_every_operator_loss_and_penalty_has_its_function() -> None:
     assert with_jax.FORWARD.keys() == set(ops.OPERATORS)
-    assert with_jax.LOSS.keys() == set(ls.LOSSES)  # type: ignore[attr-defined]
-    assert with_jax.PENALTY.keys() == {ls.L1, ls.L2}  # type: ignore[attr-defined]
-    assert {*ELEMENTWISE, *JOINT} <= set(ops.OPERATORS)
-    assert LOSS.keys() == {type(loss) for loss in LOSS_CONFIGURATIONS} <= set(ls.LOSSES)
+    assert losses.LOSS.keys() == set(ls.LOSSES)
+    assert losses.PENALTY.keys() == {ls.L1, ls.L2}
+    mine = ELEMENTWISE.keys() | JOINT.keys()
+    assert mine | sequences.NAIVE.keys() | shapes.NAIVE.keys() == set(ops.OPERATORS)
+    assert LOSS.keys() == {type(loss) for loss in LOSS_CONFIGURATIONS}
+    assert LOSS.keys() | sequences.NAIVE_LOSS.keys() == set(ls.LOSSES)
     assert JOINT.keys() == {type(op) for op in JOINT_CONFIGURATIONS}
 
 
@@ -644,7 +652,8 @@ def same(a: Estimate, b: Estimate) -> bool:
 def test_a_float32_case_is_computed_in_float64() -> None:
     architecture = Architecture((3, 2), (ops.Dense(4), ops.GELU()), ls.SquaredError())
     case = draw_case(architecture, 0, dtype="float32")
-    assert case.input.dtype == np.float32  # type: ignore[union-attr]
+    assert case.input is not None
+    assert case.input.dtype == np.float32
     wide = make_case(architecture, case.parameters, case.input, case.target, dtype="float64")
     assert same(estimate(case), estimate(wide))
 

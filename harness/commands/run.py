@@ -257,9 +257,10 @@ def read_options(given: dict[str, Any]) -> Options:
     network = None
     if given["architecture"] is not None:
         network = _network(given["architecture"], given["scale"])
-        for name in ("activation", "operator", "loss"):
-            if given[name]:
-                raise UsageProblem(f"--architecture is one network; --{name} does not fit.")
+        if given["activation"] or given["loss"]:
+            raise UsageProblem("--architecture is one network; --activation and --loss do not fit.")
+        if given["operator"]:
+            raise UsageProblem("--architecture is one network; --operator does not fit.")
     if given["lane"] == ("exact",):
         _check_exact(limits, network, given["dtype"] or DTYPES)
     fault = given["plant"]
@@ -308,8 +309,13 @@ def _check_exact(
         raise UsageProblem(f"This network is not exact in {' or '.join(dtypes)}.")
     exact = {op.__struct_config__.tag for op in EXACT_OPERATORS}
     if limits.names and not exact & (limits.names - {"dense"}):
-        names = ", ".join(sorted(str(n) for n in exact - {"dense"}))
-        raise UsageProblem(f"The exact lane takes the operators {names} only.")
+        what, known = (
+            ("operators", exact)
+            if limits.operators
+            else ("activations", exact & set(ACTIVATION_NAMES))
+        )
+        names = ", ".join(sorted(str(n) for n in known))
+        raise UsageProblem(f"The exact lane takes the {what} {names} only.")
     losses = {loss.name for loss in EXACT_LOSSES}
     if limits.losses and not losses & set(limits.losses):
         raise UsageProblem(f"The exact lane takes the losses {', '.join(sorted(losses))} only.")

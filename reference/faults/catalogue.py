@@ -77,10 +77,10 @@ def _scaled(factor: float) -> Plant:
 
 
 FAULTS: tuple[Fault, ...] = (
-    *in_graphs.FAULTS,
     *in_dense.FAULTS,
     *in_activations.FAULTS,
     *in_losses.FAULTS,
+    *in_graphs.FAULTS,
     *(
         Fault(
             f"relative_error_1e_{exponent}",

@@ -137,7 +137,7 @@ class _Growing:
     seen: Seen | None
     drawing: Drawing
     input: Shape | None = None
-    layers: list[ops.Operator] = field(default_factory=list)
+    layers: list[Any] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
 
     @property
@@ -410,7 +410,8 @@ def _loss(g: _Growing, kind: Any, y: Shape) -> ls.Loss:
     ignores = "ignore_index" in kind.__struct_fields__ and chosen.get("target") != "probabilities"
     if ignores and features > 1 and choose((False, True)):
         chosen["ignore_index"] = choose(range(features))
-    return kind(**chosen)  # type: ignore[no-any-return]
+    made: ls.Loss = kind(**chosen)
+    return made
 
 
 def _labels(d: Drawing, y: Shape) -> dict[str, Any]:
@@ -437,14 +438,14 @@ def _auxiliary(g: _Growing) -> tuple[ls.Loss, ...]:
 
 
 def _fitted(
-    g: _Growing, loss: ls.Loss, penalties: tuple[Any, ...], auxiliary: Any, dtype: DType
+    g: _Growing, loss: Any, penalties: tuple[Any, ...], auxiliary: Any, dtype: DType
 ) -> Architecture:
     """The network; on the exact lane, cut off where it would need more bits.
 
     Another loss than the exact lane's never becomes exact, and may depend on its last layer;
     nor does a network of other operators, where those are asked for.
     """
-    a = Architecture(g.input, tuple(g.layers), loss, penalties, auxiliary)  # type: ignore[arg-type]
+    a = Architecture(g.input, tuple(g.layers), loss, penalties, auxiliary)
     kinds = {type(layer) for layer in g.layers}
     if g.lane != "exact" or loss not in EXACT_LOSSES or not kinds <= set(EXACT_OPERATORS):
         return a

@@ -52,6 +52,9 @@ class Drawing:
 
 Strategy = Callable[[Drawing, Shape], ops.Operator | None]
 
+Make = Callable[..., ops.Operator]
+"""An operator's class, as what makes one of its attributes."""
+
 ATTRIBUTES: Mapping[type[ops.Operator], Mapping[str, Sequence[Any]]] = {
     **{op: {} for op in ops.ACTIVATIONS},
     ops.LeakyReLU: {"slope": (0.25, 0.01, 0.1, -0.5, 2.0)},
@@ -96,7 +99,7 @@ def activation(kind: type[ops.Operator]) -> Strategy:
 # --- dense ------------------------------------------------------------------------------
 
 
-def _dense(kind: Any) -> Strategy:
+def _dense(kind: Make) -> Strategy:
     return lambda d, x: kind(d.units(), d.choose((True, False)))
 
 
@@ -144,7 +147,7 @@ def _slice(d: Drawing, x: Shape) -> ops.Operator | None:
     return ops.Slice(start, stop, d.choose((1, 2)), axis)
 
 
-def _reduction(kind: Any) -> Strategy:
+def _reduction(kind: Make) -> Strategy:
     def draw(d: Drawing, x: Shape) -> ops.Operator | None:
         axes = [(-1,), (-2,), (-1, -2)][: len(x) - 1] if len(x) < 4 else [
             (-1, -2), (-1,), (-3,), (-2, -3), (-1, -2, -3),
@@ -156,7 +159,7 @@ def _reduction(kind: Any) -> Strategy:
             return None
         chosen = d.choose(axes)
         keep = d.flag() or len(x) - len(chosen) < 2
-        return kind(chosen, keep)  # type: ignore[no-any-return]
+        return kind(chosen, keep)
 
     return draw
 
@@ -180,7 +183,7 @@ def _divisors(n: int, *others: int) -> list[int]:
     return [k for k in range(1, n + 1) if n % k == 0 and all(m % k == 0 for m in others)]
 
 
-def _convolution(kind: Any, axes: int) -> Strategy:
+def _convolution(kind: Make, axes: int) -> Strategy:
     def draw(d: Drawing, x: Shape) -> ops.Operator | None:
         if len(x) != axes + 2:
             return None
@@ -197,7 +200,7 @@ def _convolution(kind: Any, axes: int) -> Strategy:
             dilation.append(int(d.choose(spread)))
             padding.append(p)
         stride = tuple(int(d.choose((1, 2))) for _ in range(axes))
-        return kind(  # type: ignore[no-any-return]
+        return kind(
             channels, tuple(kernel), stride if max(stride) > 1 else (),
             tuple(padding) if pads == "numbers" else pads,
             tuple(dilation) if max(dilation) > 1 else (), groups, d.choose((True, False)),
@@ -206,7 +209,7 @@ def _convolution(kind: Any, axes: int) -> Strategy:
     return draw
 
 
-def _transposed(kind: Any, axes: int) -> Strategy:
+def _transposed(kind: Make, axes: int) -> Strategy:
     def draw(d: Drawing, x: Shape) -> ops.Operator | None:
         if len(x) != axes + 2 or size(x) > MOST_ENTRIES // 4:
             return None
@@ -220,7 +223,7 @@ def _transposed(kind: Any, axes: int) -> Strategy:
             stride.append(s)
             padding.append(int(d.choose([p for p in (0, 1) if whole - 2 * p >= 1])))
             extra.append(int(d.choose((0, 1))) if s > 1 else 0)
-        return kind(  # type: ignore[no-any-return]
+        return kind(
             channels, tuple(kernel), tuple(stride), tuple(padding), tuple(extra), (), groups,
             d.choose((True, False)),
         )  # fmt: skip
@@ -228,7 +231,7 @@ def _transposed(kind: Any, axes: int) -> Strategy:
     return draw
 
 
-def _pool(kind: Any, axes: int) -> Strategy:
+def _pool(kind: Make, axes: int, *, averages: bool) -> Strategy:
     def draw(d: Drawing, x: Shape) -> ops.Operator | None:
         if len(x) != axes + 2:
             return None
@@ -239,27 +242,27 @@ def _pool(kind: Any, axes: int) -> Strategy:
             padding.append(int(d.choose(range(kernel[-1] // 2 + 1))))
         stride = tuple(int(d.choose((1, 2))) for _ in range(axes))
         arguments = (tuple(kernel), d.choose(((), stride)), tuple(padding))
-        if "average" in str(kind.__struct_config__.tag):
-            return kind(*arguments, True if d.exact else d.choose((True, False)))  # type: ignore[no-any-return]
-        return kind(*arguments)  # type: ignore[no-any-return]
+        if averages:
+            return kind(*arguments, d.exact or d.choose((True, False)))
+        return kind(*arguments)
 
     return draw
 
 
-def _adaptive(kind: Any, axes: int) -> Strategy:
+def _adaptive(kind: Make, axes: int) -> Strategy:
     def draw(d: Drawing, x: Shape) -> ops.Operator | None:
         if len(x) != axes + 2:
             return None
-        return kind(tuple(int(d.choose(range(1, n + 2))) for n in x[2:]))  # type: ignore[no-any-return]
+        return kind(tuple(int(d.choose(range(1, n + 2))) for n in x[2:]))
 
     return draw
 
 
-def _global(kind: Any) -> Strategy:
+def _global(kind: Make) -> Strategy:
     def draw(d: Drawing, x: Shape) -> ops.Operator | None:
         if not 3 <= len(x) <= 5 or (d.exact and size(x[2:]) not in EXACT_SIZES):
             return None
-        return kind(len(x) - 2)  # type: ignore[no-any-return]
+        return kind(len(x) - 2)
 
     return draw
 
@@ -321,13 +324,13 @@ def _rotary(d: Drawing, x: Shape) -> ops.Operator | None:
     return ops.Rotary(d.choose((10000.0, 100.0))) if len(x) >= 3 and x[-1] % 2 == 0 else None
 
 
-def _recurrence(kind: Any) -> Strategy:
+def _recurrence(kind: Make) -> Strategy:
     def draw(d: Drawing, x: Shape) -> ops.Operator | None:
         if len(x) != 3 or x[1] > 8:
             return None
         returns = ["sequence", "hidden"] + (["cell"] if kind is ops.LSTM else [])
         more = {"activation": d.choose(("tanh", "relu"))} if kind is ops.RNN else {}
-        return kind(  # type: ignore[no-any-return]
+        return kind(
             min(d.units(), 4), d.choose((1, 2)), d.flag(), d.lengths(x[0], x[1]),
             d.choose((True, False)), returns=d.choose(returns), **more,
         )  # fmt: skip
@@ -353,10 +356,10 @@ STRATEGIES: Mapping[type[ops.Operator], Strategy] = {
     ops.Conv3d: _convolution(ops.Conv3d, 3),
     ops.ConvTranspose1d: _transposed(ops.ConvTranspose1d, 1),
     ops.ConvTranspose2d: _transposed(ops.ConvTranspose2d, 2),
-    ops.MaxPool1d: _pool(ops.MaxPool1d, 1),
-    ops.MaxPool2d: _pool(ops.MaxPool2d, 2),
-    ops.AveragePool1d: _pool(ops.AveragePool1d, 1),
-    ops.AveragePool2d: _pool(ops.AveragePool2d, 2),
+    ops.MaxPool1d: _pool(ops.MaxPool1d, 1, averages=False),
+    ops.MaxPool2d: _pool(ops.MaxPool2d, 2, averages=False),
+    ops.AveragePool1d: _pool(ops.AveragePool1d, 1, averages=True),
+    ops.AveragePool2d: _pool(ops.AveragePool2d, 2, averages=True),
     ops.AdaptiveAveragePool1d: _adaptive(ops.AdaptiveAveragePool1d, 1),
     ops.AdaptiveAveragePool2d: _adaptive(ops.AdaptiveAveragePool2d, 2),
     ops.GlobalAveragePool: _global(ops.GlobalAveragePool),
@@ -394,14 +397,14 @@ class Joint:
 JointStrategy = Callable[[Drawing, Shape], Joint | None]
 
 
-def _entrywise(kind: Any) -> JointStrategy:
+def _entrywise(kind: Make) -> JointStrategy:
     def draw(d: Drawing, x: Shape) -> Joint | None:
         return Joint(kind(), (x,) * (d.choose((1, 1, 2)) if kind is ops.Add else 1), d.flag())
 
     return draw
 
 
-def _broadcast(kind: Any) -> JointStrategy:
+def _broadcast(kind: Make) -> JointStrategy:
     plain = _entrywise(kind)
 
     def draw(d: Drawing, x: Shape) -> Joint | None:
@@ -456,7 +459,7 @@ def _cross_attention(d: Drawing, x: Shape) -> Joint | None:
     return Joint(op, ((x[0], s, d.units()),))
 
 
-def _with_state(kind: Any) -> JointStrategy:
+def _with_state(kind: Make) -> JointStrategy:
     plain = _recurrence(kind)
 
     def draw(d: Drawing, x: Shape) -> Joint | None:

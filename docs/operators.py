@@ -50,7 +50,7 @@ def verdicts(configuration: Configuration) -> Iterator[tuple[str, str, Verdict]]
 def row(configuration: Configuration) -> tuple[str, list[str]]:
     """One line of a table, and what must be explained."""
     op, shapes = configuration
-    passed = dict.fromkeys(CHECKERS, 0)
+    passed: dict[str, int] = dict.fromkeys(CHECKERS, 0)
     resolution = {"float64": "-", "float32": "-"}
     notes, cases = [], 0
     what = f"`{call(op)}`" + (f" on {', '.join(map(str, shapes))}" if shapes else "")
@@ -58,7 +58,7 @@ def row(configuration: Configuration) -> tuple[str, list[str]]:
         cases += 1
         for checker in verdict.checkers:
             if checker.status == "PASS":
-                passed[checker.checker] += 1  # type: ignore[index]
+                passed[checker.checker] += 1
             elif checker.status != "INCONCLUSIVE":
                 notes.append(f"{what}, {lane} {dtype}: {checker.checker} {checker.reason}")
         if lane == "generic" and verdict.resolution is not None:

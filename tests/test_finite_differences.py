@@ -13,7 +13,7 @@ from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import LANES, Case, Lane, draw_case, make_case, stream
-from backproof.architectures.generation import Limits, generate
+from backproof.architectures.generation import ACTIVATION_NAMES, Limits, generate
 from backproof.checkers import complex_step
 from backproof.checkers import finite_differences as fd
 from backproof.checkers.asking import bit_for_bit, directions
@@ -28,10 +28,14 @@ FACTOR = Rounding("float64", {"loss": np.zeros((REPLICAS, 1))}, {}, 0.0).factor(
 every_lane = pytest.mark.parametrize("lane", LANES)
 
 
+FEED_FORWARD = Limits(activations=tuple(n for n in ACTIVATION_NAMES if n != "exp"))
+"""Networks whose values keep their size: of dense layers and activations, without exp."""
+
+
 @cache
-def cases(lane: Lane, count: int = 60) -> tuple[Case, ...]:
+def cases(lane: Lane, count: int = 60, limits: Limits = FEED_FORWARD) -> tuple[Case, ...]:
     """But for those whose values leave the range, of which a verdict asks nothing."""
-    networks = enumerate(generate(Limits(), lane, "float64", 23, count))
+    networks = enumerate(generate(limits, lane, "float64", 23, count))
     drawn = (draw_case(a, i, lane) for i, a in networks)
     return tuple(case for case in drawn if not measure(case).overflows)
 
@@ -118,14 +122,18 @@ def test_ecnoise_does_not_take_a_slope_for_noise() -> None:
 
 @every_lane
 @pytest.mark.parametrize("shrink", [1.0, 0.7, 0.3])
-def test_the_bound_covers_the_true_error_of_every_tensor(lane: Lane, shrink: float) -> None:
+@pytest.mark.parametrize("limits", [FEED_FORWARD, Limits()], ids=["feed-forward", "all"])
+def test_the_bound_covers_the_true_error_of_every_tensor(
+    limits: Limits, lane: Lane, shrink: float
+) -> None:
     """On all lanes, saturated, tiny, huge and tied networks among them; most bounds are tight.
 
     The truth is complex step, whose own rounding is allowed for.  Other steps than the first
-    are strict: where they are lost in the rounding of any entry, they claim nothing.
+    are strict: where they are lost in the rounding of any entry, they claim nothing, which
+    is more frequent where several losses and uses add up.
     """
     relative = []
-    for case in cases(lane):
+    for case in cases(lane, limits=limits):
         probe = Probe(case)
         for name, v in directions(case, 5).items():
             with np.errstate(all="ignore"):
@@ -139,7 +147,8 @@ def test_the_bound_covers_the_true_error_of_every_tensor(lane: Lane, shrink: flo
                 relative.append(bound[0] / abs(right[0]))
     assert len(relative) > 150
     assert np.median(relative) < 1e-9
-    assert np.mean(np.isfinite(relative)) > (0.95 if shrink == 1 else 0.9)
+    strict_of_everything = limits is not FEED_FORWARD and shrink != 1
+    assert np.mean(np.isfinite(relative)) > (0.9 if strict_of_everything else 0.95)
 
 
 def test_a_stencil_never_crosses_a_kink() -> None:

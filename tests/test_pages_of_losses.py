@@ -22,8 +22,8 @@ from backproof.reference import network
 U = 2.0**-53
 
 
-def of_one_edge(loss: Any, shape: Shape, *layers: ops.Operator) -> Architecture:
-    return Architecture(shape, layers, loss)  # type: ignore[arg-type]
+def of_one_edge(loss: Any, shape: Shape, *layers: Any) -> Architecture:
+    return Architecture(shape, layers, loss)
 
 
 def of_several(loss: Any, count: int, shape: Shape) -> Architecture:

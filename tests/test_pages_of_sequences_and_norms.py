@@ -173,8 +173,9 @@ def test_no_singularity_is_nearer_than_the_radius(op: Any, axes: Any) -> None:
         r = np.broadcast_to(radius(op, x), x.shape)
         if axes is None:
             x, d, r = (a.reshape(4, 2, 3) for a in (x, d, r))
-        one = {0: (slice(None), 0), None: (0, 0)}.get(None if axes is None else axes[0], (0,))
-        x, d, r = x[one], d[one], r[one]  # type: ignore[index]
+        ones: dict[int | None, tuple[Any, ...]] = {0: (slice(None), 0), None: (0, 0)}
+        one = ones.get(None if axes is None else axes[0], (0,))
+        x, d, r = x[one], d[one], r[one]
         d = d / np.abs(d).max()
         centre = 0.0 if isinstance(op, ops.RMSNorm) else 1.0
         c, e = x - centre * x.mean(), d - centre * d.mean()
@@ -328,7 +329,8 @@ def cell(op: Any, u: Array, w: Array, h: Array, c: Array) -> tuple[Array, Array]
 
 def naive(op: Any, p: Arrays, x: Array, states: tuple[Array, ...]) -> dict[str, Array]:
     """One example (T, D), run step by step; states (layers directions, H) each."""
-    ways, last = (2 if op.bidirectional else 1), {"hidden": [], "cell": []}  # type: ignore[var-annotated]
+    ways = 2 if op.bidirectional else 1
+    last: dict[str, list[Array]] = {"hidden": [], "cell": []}
     for level in range(op.layers):
         sides = []
         for way in range(ways):
@@ -412,9 +414,8 @@ def test_a_sequence_in_two_halves_is_the_whole_with_the_state_handed_over(kind: 
     """So the cotangent of an initial state is what the second half sends to the first."""
     op, x, p = kind(2), draw(2, 6, 3), parameters(kind(2), (2, 6, 3))
     y_bar = draw(2, 6, 2)
-    state = lambda which, of: value(replace(op, returns=which), of, p)  # noqa: E731
     parts = ("hidden", "cell") if kind is ops.LSTM else ("hidden",)
-    middle = tuple(state(which, x[:, :4]) for which in parts)  # type: ignore[no-untyped-call]
+    middle = tuple(value(replace(op, returns=which), x[:, :4], p) for which in parts)
     close(value(op, (x[:, 4:], *middle), p), value(op, x, p)[:, 4:])
     (late, *middle_bar), _ = gradients(op, (x[:, 4:], *middle), y_bar[:, 4:], p)
     early = gradients(op, x[:, :4], y_bar[:, :4], p)[0]
@@ -458,11 +459,11 @@ def test_saturated_gates_keep_the_digits_of_their_slopes(kind: Any) -> None:
     tail = np.exp(-40.0)
     if kind is ops.LSTM:
         c = 0.25 + np.tanh(0.5)
-        right = np.tanh(c) * tail, (1 - np.tanh(c) ** 2) * 0.25 * tail
-        got = p_bar["input_bias_0"][3], p_bar["input_bias_0"][1]
+        right = [np.tanh(c) * tail, (1 - np.tanh(c) ** 2) * 0.25 * tail]
+        got = [p_bar["input_bias_0"][3], p_bar["input_bias_0"][1]]
     else:
-        right = ((0.25 - np.tanh(0.5)) * tail,)  # type: ignore[assignment]
-        got = (p_bar["input_bias_0"][1],)  # type: ignore[assignment]
+        right = [(0.25 - np.tanh(0.5)) * tail]
+        got = [p_bar["input_bias_0"][1]]
     np.testing.assert_allclose(got, right, rtol=1e-14)
 
 

@@ -176,7 +176,8 @@ def test_the_file_replays_the_very_failure(minimal: Case, tmp_path: Path) -> Non
     path = str(tmp_path / "again.json")
     rebuilt = failures.rebuild(failures.read(path), path)
     assert rebuilt.architecture == minimal.architecture
-    assert (rebuilt.input == minimal.input).all() and rebuilt.seed == minimal.seed  # type: ignore[union-attr]
+    assert rebuilt.input is not None and minimal.input is not None
+    assert (rebuilt.input == minimal.input).all() and rebuilt.seed == minimal.seed
     result = CliRunner().invoke(replay, [path])
     assert result.exit_code == 1, result.output
     assert "still fails" in result.output

@@ -277,6 +277,7 @@ ORDINARY = [
     *(10.0 ** _rng.uniform(-12, 0, size=8) * _rng.choice([-1, 1], size=8)),
     *(sign * v for sign in (1, -1) for v in (1 - U, 1 + 2 * U)),
 ]
+LARGEST = float(np.finfo(np.float64).max)
 EXTREME = [sign * v for sign in (1, -1) for v in (1e-300, 1e-8, 18.0, 40.0, 700.0, 1e3, 1e6)]
 
 CONFIGURED: dict[Any, list[Any]] = {
@@ -313,6 +314,9 @@ def test_value_and_derivative_are_those_of_the_docstring(op: ops.Operator) -> No
     for x in map(float, ORDINARY + EXTREME):
         f, df, ddf = derivatives(lambda a: ELEMENTWISE[type(op)](op, a), x)
         y, dy = at(op, x)
+        if abs(f) > LARGEST:  # exp alone leaves the range itself
+            assert isinstance(op, ops.Exp) and y == dy == np.inf
+            continue
         k = 8 * U
         assert abs(y - f) <= k * (abs(f) + abs(x * df)) + TINY, ("value", x)
         assert abs(dy - df) <= k * (abs(df) + abs(x * ddf)) + TINY, ("derivative", x)
@@ -439,7 +443,11 @@ def test_losses_are_finite_far_out(loss: Any) -> None:
         assert np.isfinite(found.entries["input"]).all(), size
 
 
-@pytest.mark.parametrize("op", [*CONFIGURATIONS, *JOINT_CONFIGURATIONS], ids=repr)
+@pytest.mark.parametrize(
+    "op",
+    [c for c in (*CONFIGURATIONS, *JOINT_CONFIGURATIONS) if not isinstance(c, ops.Exp)],
+    ids=repr,
+)
 def test_operators_are_finite_on_every_lane(op: Any) -> None:
     architecture = Architecture((3, 4), (op, ops.Dense(4), op), ls.WeightedSum())
     for lane in LANES:

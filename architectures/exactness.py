@@ -298,4 +298,4 @@ def _loss(what: loss.Loss, shape: Shape, y: Span) -> tuple[Bar, Bar] | None:
 
 def bias_offset(i: int) -> float:
     """What lifts the biases of layer i off the integers, so that no pre-activation ties."""
-    return 0.5 ** (i // 2 + 2)
+    return 0.5 ** (i + 2)

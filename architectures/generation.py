@@ -27,7 +27,7 @@ from . import operators as ops
 from .architecture import Architecture, edge_name
 from .cases import DType, Lane, stream
 from .coverage import INPUT, Seen, ranks_taken
-from .exactness import EXACT_OPERATORS, is_exact
+from .exactness import EXACT_OPERATORS, WEIGHTED, is_exact
 from .operators import Shape, output_shape, parameter_shapes, size
 from .strategies import JOINT, MOST_ENTRIES, STRATEGIES, Choose, Drawing, Joint, embedding
 from .surgery import rebuilt
@@ -78,10 +78,15 @@ class Limits:
             raise ValueError(f"{names} halve the features, so max_width must be at least 2")
 
     @property
+    def feed_forward(self) -> bool:
+        """Whether dense layers and activations alone are asked for."""
+        return bool(self.activations) and not self.operators
+
+    @property
     def names(self) -> frozenset[str]:
         """The operators that are asked for; empty for all."""
         chosen = {*self.operators, *self.activations}
-        return frozenset(chosen | {"dense"} if self.activations and not self.operators else chosen)
+        return frozenset(chosen | {"dense"} if self.feed_forward else chosen)
 
 
 _ENTRIES = {"reduction": ("sum", "mean", "batch_mean")}
@@ -238,12 +243,18 @@ def _any_fits(g: _Growing, rank: int) -> bool:
 
 
 def _grow(g: _Growing) -> bool:
-    """Perhaps a dense layer, and an operator that fits; whether there is one."""
+    """Perhaps a dense layer, and an operator that fits; whether there is one.
+
+    In a feed-forward network it is nearly always, and at first always, a dense layer.
+    """
     choose, allowed = g.choose, _allowed(g)
-    often = (True, True, False) if g.limits.names else (False, True)
-    dense = choose(often if len(g.shapes[g.here]) == 2 else (False, False, False, True))
+    if g.limits.feed_forward:
+        dense = choose(range(5)) or not g.layers
+    else:
+        often = (False, True) if len(g.shapes[g.here]) == 2 else (False, False, False, True)
+        dense = choose(often)
     if ops.Dense in allowed and dense:
-        g.append(ops.Dense(g.drawing.units(), choose((True, False))))
+        g.append(ops.Dense(g.drawing.units(), choose((True, False)) or g.lane == "exact"))
     kinds = _fitting(g, allowed)
     gated = [kind for kind in allowed if kind in GATED]
     if not kinds and gated and g.drawing.width > 1:
@@ -272,7 +283,14 @@ def _fitting(g: _Growing, allowed: list[type[ops.Operator]]) -> list[type[ops.Op
     """Those that fit the shape at hand in their simplest form; dense where nothing else may be."""
     x = g.shapes[g.here]
     kinds = [kind for kind in allowed if kind is not ops.Dense] or allowed
+    if g.lane == "exact" and not _lifted(g):
+        kinds = [kind for kind in kinds if kind not in KINKED] or kinds
     return [kind for kind in kinds if _simplest(g, kind, x) is not None]
+
+
+def _lifted(g: _Growing) -> bool:
+    """Whether a bias has just lifted the exact lane's values off the integers, where ties are."""
+    return bool(g.layers) and type(g.layers[-1]) in WEIGHTED and g.layers[-1].bias
 
 
 def _preferred(g: _Growing, kinds: list[type[ops.Operator]]) -> list[type[ops.Operator]]:
@@ -335,7 +353,8 @@ def _share(g: _Growing) -> None:
 def _finish(g: _Growing) -> None:
     """Where nothing was added, a dense layer; else one now and then."""
     dense = not g.limits.names or "dense" in g.limits.names
-    if dense and (not g.layers or (g.choose((False, True)) and g.choose((False, True)))):
+    sometimes = (False, True) if g.limits.feed_forward else (False, False, False, True)
+    if dense and (g.choose(sometimes) or not g.layers):
         g.append(ops.Dense(g.drawing.units()))
 
 
@@ -345,6 +364,8 @@ def _finish(g: _Growing) -> None:
 def _loss_kinds(g: _Growing) -> list[type[ls.Loss]]:
     chosen = [LOSS_NAMES[n] for n in g.limits.losses] or list(ls.LOSSES)
     exact = [kind for kind in chosen if any(isinstance(e, kind) for e in EXACT_LOSSES)]
+    if not _lifted(g):  # |y - t| at 0
+        exact = [kind for kind in exact if kind is not ls.AbsoluteError] or exact
     return exact if g.lane == "exact" and exact else chosen
 
 

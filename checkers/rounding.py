@@ -348,10 +348,9 @@ def noisy(case: Case, noise: Noise) -> Case:
 
 ROUNDING_ONLY: frozenset[type[ops.Operator]] = frozenset(
     {
-        *ops.SHAPES, *ops.CONVOLUTIONS, *ops.POOLING, *ops.REGULARISATION, *ops.RECURRENCE,
-        ops.Dense, ops.Bilinear,
-        ops.Embedding, ops.Variable, ops.MatMul, ops.Add, ops.Subtract, ops.Multiply, ops.Maximum,
-        ops.Minimum,
+        *ops.SHAPES, *ops.CONVOLUTIONS, *ops.POOLING, *ops.REGULARISATION, *ops.NORMALISATIONS,
+        *ops.RECURRENCE, ops.Dense, ops.Bilinear, ops.Embedding, ops.Variable, ops.MatMul, ops.Add,
+        ops.Subtract, ops.Multiply, ops.Maximum, ops.Minimum,
     }
 )  # fmt: skip
 """Operators in which nothing can cancel, or that say themselves what (`stable.as_difference`)."""

@@ -24,7 +24,7 @@ import numpy as np
 
 from ...architectures.operators import BatchNorm
 from ..arrays import Array, Arrays, Saved, over
-from .standardise import Axes, last, pull, scale, scale_backward, standardise
+from .standardise import Axes, Standard, last, pull, scale, scale_backward, standardise
 
 
 def axes(layer: BatchNorm) -> Axes:
@@ -35,21 +35,20 @@ def axes(layer: BatchNorm) -> Axes:
 def radius(layer: BatchNorm, x: Array) -> Array | float:
     if layer.statistics == "given":
         return np.inf
-    return standardise(x, axes(layer), layer.epsilon)[1]
+    return standardise(x, axes(layer), layer.epsilon).sigma
 
 
 def forward(layer: BatchNorm, p: Arrays, x: Array, branch: None) -> tuple[Array, Saved]:
     if layer.statistics == "given":
         sigma = np.sqrt(over(p["variance"], x, 1, layer.spatial) + layer.epsilon)
-        z = (x - over(p["mean"], x, 1, layer.spatial)) / sigma
+        saved = Standard((x - over(p["mean"], x, 1, layer.spatial)) / sigma, sigma, 1.0)
     else:
-        z, sigma = standardise(x, axes(layer), layer.epsilon)
-    return scale(p, z, 1, layer.spatial), (z, sigma)
+        saved = standardise(x, axes(layer), layer.epsilon)
+    return scale(p, saved.z, 1, layer.spatial), saved
 
 
 def backward(layer: BatchNorm, p: Arrays, saved: Saved, y_bar: Array) -> tuple[Array, Arrays]:
-    z, sigma = saved
-    z_bar, p_bar = scale_backward(p, z, y_bar, 1, layer.spatial)
+    z_bar, p_bar = scale_backward(p, saved.z, y_bar, 1, layer.spatial)
     if layer.statistics == "given":
-        return z_bar / sigma, p_bar
-    return pull(z, sigma, z_bar, axes(layer), layer.epsilon), p_bar
+        return z_bar / saved.sigma, p_bar
+    return pull(saved, z_bar, axes(layer), layer.epsilon), p_bar

@@ -29,18 +29,17 @@ def grouped(layer: GroupNorm, x: Array) -> Array:
 
 def radius(layer: GroupNorm, x: Array) -> Array:
     runs = grouped(layer, x)
-    _, sigma = standardise(runs, last(1), layer.epsilon)
+    sigma = standardise(runs, last(1), layer.epsilon).sigma
     return np.broadcast_to(sigma, runs.shape).reshape(x.shape)
 
 
 def forward(layer: GroupNorm, p: Arrays, x: Array, branch: None) -> tuple[Array, Saved]:
-    runs, sigma = standardise(grouped(layer, x), last(1), layer.epsilon)
-    z = runs.reshape(x.shape)
-    return scale(p, z, 1, layer.spatial), (z, sigma)
+    runs = standardise(grouped(layer, x), last(1), layer.epsilon)
+    return scale(p, runs.z.reshape(x.shape), 1, layer.spatial), runs
 
 
 def backward(layer: GroupNorm, p: Arrays, saved: Saved, y_bar: Array) -> tuple[Array, Arrays]:
-    z, sigma = saved
-    z_bar, p_bar = scale_backward(p, z, y_bar, 1, layer.spatial)
-    runs, runs_bar = grouped(layer, z), grouped(layer, z_bar)
-    return pull(runs, sigma, runs_bar, last(1), layer.epsilon).reshape(y_bar.shape), p_bar
+    runs = saved
+    z_bar, p_bar = scale_backward(p, runs.z.reshape(y_bar.shape), y_bar, 1, layer.spatial)
+    runs_bar = pull(runs, grouped(layer, z_bar), last(1), layer.epsilon)
+    return runs_bar.reshape(y_bar.shape), p_bar

@@ -20,15 +20,14 @@ from .standardise import last, pull, scale, scale_backward, standardise
 
 
 def radius(layer: InstanceNorm, x: Array) -> Array:
-    return standardise(x, last(layer.spatial), layer.epsilon)[1]
+    return standardise(x, last(layer.spatial), layer.epsilon).sigma
 
 
 def forward(layer: InstanceNorm, p: Arrays, x: Array, branch: None) -> tuple[Array, Saved]:
-    z, sigma = standardise(x, last(layer.spatial), layer.epsilon)
-    return scale(p, z, 1, layer.spatial), (z, sigma)
+    saved = standardise(x, last(layer.spatial), layer.epsilon)
+    return scale(p, saved.z, 1, layer.spatial), saved
 
 
 def backward(layer: InstanceNorm, p: Arrays, saved: Saved, y_bar: Array) -> tuple[Array, Arrays]:
-    z, sigma = saved
-    z_bar, p_bar = scale_backward(p, z, y_bar, 1, layer.spatial)
-    return pull(z, sigma, z_bar, last(layer.spatial), layer.epsilon), p_bar
+    z_bar, p_bar = scale_backward(p, saved.z, y_bar, 1, layer.spatial)
+    return pull(saved, z_bar, last(layer.spatial), layer.epsilon), p_bar

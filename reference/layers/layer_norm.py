@@ -23,15 +23,14 @@ from .standardise import last, pull, scale, scale_backward, standardise
 
 
 def radius(layer: LayerNorm, x: Array) -> Array:
-    return standardise(x, last(layer.axes), layer.epsilon)[1]
+    return standardise(x, last(layer.axes), layer.epsilon).sigma
 
 
 def forward(layer: LayerNorm, p: Arrays, x: Array, branch: None) -> tuple[Array, Saved]:
-    z, sigma = standardise(x, last(layer.axes), layer.epsilon)
-    return scale(p, z, layer.axes), (z, sigma)
+    saved = standardise(x, last(layer.axes), layer.epsilon)
+    return scale(p, saved.z, layer.axes), saved
 
 
 def backward(layer: LayerNorm, p: Arrays, saved: Saved, y_bar: Array) -> tuple[Array, Arrays]:
-    z, sigma = saved
-    z_bar, p_bar = scale_backward(p, z, y_bar, layer.axes)
-    return pull(z, sigma, z_bar, last(layer.axes), layer.epsilon), p_bar
+    z_bar, p_bar = scale_backward(p, saved.z, y_bar, layer.axes)
+    return pull(saved, z_bar, last(layer.axes), layer.epsilon), p_bar

@@ -26,7 +26,7 @@ import numpy as np
 
 from ...architectures.operators import RMSNorm
 from ..arrays import Array, Arrays, Saved
-from .standardise import last, mean, scale, scale_backward
+from .standardise import Standard, last, mean, pull, scale, scale_backward
 
 
 def root(layer: RMSNorm, x: Array) -> Array:
@@ -42,15 +42,9 @@ def radius(layer: RMSNorm, x: Array) -> Array:
 def forward(layer: RMSNorm, p: Arrays, x: Array, branch: None) -> tuple[Array, Saved]:
     rho = root(layer, x)
     z = x / rho
-    return scale(p, z, 1), (z, rho)
+    return scale(p, z, 1), Standard(z, rho, 1.0)
 
 
 def backward(layer: RMSNorm, p: Arrays, saved: Saved, y_bar: Array) -> tuple[Array, Arrays]:
-    z, rho = saved
-    z_bar, p_bar = scale_backward(p, z, y_bar, 1)
-    size = (z * z).sum(axis=-1, keepdims=True)
-    size = np.where(size > 0, size, 1.0)
-    k = (z * z_bar).sum(axis=-1, keepdims=True) / size
-    q = z_bar - k * z
-    q = q - (z * q).sum(axis=-1, keepdims=True) / size * z
-    return (q + layer.epsilon / (rho * rho) * k * z) / rho, p_bar
+    z_bar, p_bar = scale_backward(p, saved.z, y_bar, 1)
+    return pull(saved, z_bar, last(1), layer.epsilon, centres=False), p_bar

@@ -30,9 +30,12 @@ v(d) <= max(d^2).  So nothing is singular while no entry moves by sigma.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..arrays import Array, Arrays, over
+from ..stable import as_difference
 
 Axes = tuple[int, ...]
 
@@ -51,24 +54,37 @@ def mean(x: Array, axes: Axes) -> Array:
 def centred(x: Array, axes: Axes) -> Array:
     """x less its mean, twice: rounding shifts the first mean of a large x."""
     c = x - mean(x, axes)
-    return c - mean(c, axes)
+    return as_difference(c - mean(c, axes), mean(np.abs(x), axes))
 
 
-def standardise(x: Array, axes: Axes, epsilon: float) -> tuple[Array, Array]:
-    """z of x's shape, and sigma with size 1 in `axes`."""
+class Standard(NamedTuple):
+    """z of x's shape, sigma with size 1 in the axes; roundings of z to one of x, alike."""
+
+    z: Array
+    sigma: Array
+    lost: Array | float
+
+
+def standardise(x: Array, axes: Axes, epsilon: float) -> Standard:
+    """x with mean 0 and variance 1 over some axes."""
     c = centred(x, axes)
     sigma = np.sqrt(mean(c * c, axes) + epsilon)
-    return c / sigma, sigma
+    return Standard(c / sigma, sigma, mean(np.abs(x), axes) / sigma)
 
 
-def pull(z: Array, sigma: Array, z_bar: Array, axes: Axes, epsilon: float) -> Array:
-    """x_bar."""
-    w = centred(z_bar, axes)
+def pull(
+    saved: Standard, z_bar: Array, axes: Axes, epsilon: float, *, centres: bool = True
+) -> Array:
+    """x_bar.  Without `centres`, of a z from which no mean was taken."""
+    z, sigma, lost = saved
+    w = centred(z_bar, axes) if centres else z_bar
     size = (z * z).sum(axis=axes, keepdims=True)
     size = np.where(size > 0, size, 1.0)
     k = (z * w).sum(axis=axes, keepdims=True) / size
     q = w - k * z
     q = q - (z * q).sum(axis=axes, keepdims=True) / size * z
+    terms = np.abs(z_bar) + mean(np.abs(z_bar), axes) + np.abs(k) * (np.abs(z) + lost)
+    q = as_difference(q, terms)
     x_bar: Array = (q + epsilon / (sigma * sigma) * k * z) / sigma
     return x_bar
 

@@ -114,7 +114,14 @@ def _agree(case: Case, sources: Sources, checkers: Sequence[str], tensor: str) -
 def _out_of_range(
     case: Case, gradients: Mapping[str, Array], checkers: Sequence[CheckerName]
 ) -> Verdict:
-    """Where the reference overflows: excused, unless a framework gets by without."""
+    """Where the reference overflows: excused, unless a framework gets by without.
+
+    Not where a value itself is beyond the range: then there is no gradient to get.
+    """
+    with np.errstate(all="ignore"):
+        edges = network.forward(rounding.promote(case)).edges.values()
+    if not all(np.isfinite(x).all() for x in edges):
+        return Verdict("INCONCLUSIVE", f"values leave the range of {case.dtype}")
     bad = [n for n in case.architecture.tensors
            if n in gradients and not np.isfinite(gradients[n]).all()]  # fmt: skip
     frameworks = [c for c in checkers if c not in NUMERICAL]
@@ -222,6 +229,24 @@ def _look_again(
         lenient = rounding.measure(case, replicas=rounding.SECOND_LOOK, seed=seed, normwise=True)
         for checker, n in cancelling:
             latest[checker, n] = compare(sources.subject, by_name[checker], n, lenient, alpha)
+        _excuse_ties(case, latest, cancelling, lenient)
+
+
+def _excuse_ties(
+    case: Case,
+    latest: dict[tuple[str, str], Comparison],
+    keys: Sequence[tuple[str, str]],
+    lenient: Rounding,
+) -> None:
+    """A framework proves nothing where what it may lose decides a piece that matters."""
+    failing = [key for key in keys if latest[key].status == "FAIL"]
+    tied = ties.find(case, lenient, lenient.factor(ALPHA)) if failing else ()
+    undecided = ties.undecided(case, tied) if tied else {}
+    for key in failing:
+        if key[1] == "loss" or not undecided or not undecided[key[1]].any():
+            continue
+        reason = "what it may lose to cancellation decides a tie"
+        latest[key] = msgspec.structs.replace(latest[key], status="INCONCLUSIVE", reason=reason)
 
 
 def _differ(

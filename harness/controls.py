@@ -2,8 +2,8 @@
 
 A harness that passes wrong code is worse than none, so every run proves that it would not.
 The fault is drawn by its weight among those that show in the case: that change some
-gradient by more than `SHOWS` rounding deviations, far above what a verdict allows and far
-below what it may overlook.  FAIL is demanded, blamed on the very operator.
+gradient by more than `SHOWS` rounding deviations (of formulas that may cancel), far above what
+a verdict allows and far below what it may overlook.  FAIL is demanded, blamed on the very operator.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Control:
 
 def run_control(case: Case, checkers: tuple[CheckerName, ...]) -> Control | None:
     """Plant a fault in a case and judge it; None where no fault shows."""
-    measured = rounding.measure(case, seed=case.seed)
+    measured = rounding.measure(case, seed=case.seed, normwise=True)
     if measured.overflows or ties.find(case, measured, 10.0):
         return None
     a = case.architecture

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...architectures import operators as ops
 from ...architectures.architecture import Architecture, Slot, edge_name, is_weight
 from ...architectures.cases import Case
 from ..estimate import Estimate, Unsupported
@@ -58,6 +59,10 @@ COMPILER_OPTIONS = {
 }
 """Compile fast: a network is seen once.  Of 40 random networks of 4 to 8 layers the median
 compiled in 40 ms rather than 171 (2 cores, JAX 0.10.2); accuracy, measured, is the same."""
+
+UNSIMPLIFIED = {"xla_disable_hlo_passes": "algsimp"}
+"""For convolutions: XLA's algebraic simplifier ends the process (a failed check, JAX 0.10.2)
+where the gradient of one has a negative padding and a spatial axis of size 1."""
 
 # --- the network ------------------------------------------------------------------------
 
@@ -141,7 +146,9 @@ def _gradients(architecture: Architecture) -> Callable[..., Any]:
         at_zero = {name: jnp.zeros(s) for name, s in zeros.items()}
         return jax.value_and_grad(total, argnums=(0, 1))(parameters, at_zero)
 
-    return jax.jit(gradients, compiler_options=COMPILER_OPTIONS)
+    convolves = any(type(layer) in ops.CONVOLUTIONS for layer in architecture.layers)
+    options = COMPILER_OPTIONS | (UNSIMPLIFIED if convolves else {})
+    return jax.jit(gradients, compiler_options=options)
 
 
 def _wide(value: Any) -> Any:

@@ -83,7 +83,8 @@ def pull(
     k = (z * w).sum(axis=axes, keepdims=True) / size
     q = w - k * z
     q = q - (z * q).sum(axis=axes, keepdims=True) / size * z
-    terms = np.abs(z_bar) + mean(np.abs(z_bar), axes) + np.abs(k) * (np.abs(z) + lost)
+    about = mean(np.abs(z_bar), axes)  # a textbook takes the mean of z z_bar, not of z w
+    terms = np.abs(z_bar) + about + (np.abs(k) + lost * about) * np.abs(z) + np.abs(k) * lost
     q = as_difference(q, terms)
     x_bar: Array = (q + epsilon / (sigma * sigma) * k * z) / sigma
     return x_bar

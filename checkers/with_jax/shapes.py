@@ -20,9 +20,14 @@ def _transpose(op: ops.Transpose, p: Parameters, x: Array) -> Array:
 
 def _pad(op: ops.Pad, p: Parameters, x: Array) -> Array:
     widths = ((0, 0),) * (x.ndim - len(op.padding)) + op.padding
-    if op.mode == "constant":
-        return jnp.pad(x, widths, constant_values=op.value)
-    return jnp.pad(x, widths, mode=op.mode)
+    if op.mode != "constant":
+        return jnp.pad(x, widths, mode=op.mode)
+    for axis, pair in enumerate(widths):  # jnp.pad's gradient needs XLA's simplifier: __init__.py
+        before, after = (
+            jnp.full((*x.shape[:axis], n, *x.shape[axis + 1 :]), op.value) for n in pair
+        )
+        x = jnp.concatenate((before, x, after), axis)
+    return x
 
 
 def _slice(op: ops.Slice, p: Parameters, x: Array) -> Array:

@@ -3,9 +3,10 @@
 Two vectors of entries are compared in the 2-norm and entry by entry; entries with
 directional derivatives after projection on the directions.  The allowance is
 
-    factor * rms deviation of the Monte Carlo rounding model  +  the sources' own bounds
+    factor * rms deviation of the Monte Carlo rounding model  +  floor  +  the sources' bounds
 
-where the factor is Student's t for the share of false alarms allowed to one comparison.
+where the factor is Student's t for the share of false alarms allowed to one comparison, and
+the floor is what an underflow on the way may be worth at the end.
 Nothing here is an absolute or relative tolerance that somebody chose.
 
 The *resolution* of a comparison is its allowance relative to the gradient's norm: the
@@ -23,7 +24,7 @@ import numpy as np
 
 from ..reference.arrays import Array
 from .estimate import Estimate
-from .rounding import SMALLEST, UNIT, Rounding, norm
+from .rounding import UNIT, Rounding, norm
 
 CONCLUSIVE = 0.01
 """The coarsest resolution that counts as evidence: a comparison blind to 1% proves little."""
@@ -75,7 +76,6 @@ def compare(
         reason = "no finite error bound"
         return Comparison(checker.checker, tensor, "INCONCLUSIVE", reason=reason)
 
-    g = np.where(np.abs(g - c) < SMALLEST[rounding.dtype], c, g)  # hardware may flush it to 0
     error = norm(g - c) if whole else float(np.max(np.abs(g - c)))
     size = norm(c) if whole else _size(subject, checker, tensor)
     ratio = float(_ratio(np.asarray(error), np.asarray(bound)))
@@ -124,7 +124,8 @@ def _on_common_ground(
         g = np.asarray(a.entries[tensor], dtype=np.float64)
         c = np.asarray(b.entries[tensor], dtype=np.float64)
         share = alpha / max(g.size, 1)
-        return g, c, rounding.factor(share) * rounding.entries(tensor) + own, None
+        allowed = rounding.factor(share) * rounding.entries(tensor) + rounding.floor + own
+        return g, c, allowed, None
     directions = (a if tensor in a.directional else b).directional[tensor][0]
     g, c = (
         e.directional[tensor][1]
@@ -133,7 +134,9 @@ def _on_common_ground(
         for e in (a, b)
     )
     share = alpha / len(directions)
-    return g, c, rounding.factor(share) * rounding.along(tensor, directions) + own, directions
+    floor = rounding.floor * np.sqrt(directions[0].size)
+    allowed = rounding.factor(share) * rounding.along(tensor, directions) + floor + own
+    return g, c, allowed, directions
 
 
 def _project(g: Array, directions: Array) -> Array:
@@ -144,7 +147,8 @@ def _project(g: Array, directions: Array) -> Array:
 def _norm_bound(a: Estimate, b: Estimate, tensor: str, rounding: Rounding, alpha: float) -> float:
     shape = b.entries[tensor].shape
     own = sum(norm(np.broadcast_to(np.asarray(e.bounds.get(tensor, 0.0)), shape)) for e in (a, b))
-    return rounding.factor(alpha) * rounding.norm(tensor) + own
+    floor = rounding.floor * float(np.sqrt(np.prod(shape)))
+    return rounding.factor(alpha) * rounding.norm(tensor) + floor + own
 
 
 def _size(a: Estimate, b: Estimate, tensor: str) -> float:

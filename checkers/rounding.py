@@ -277,6 +277,13 @@ class Rounding:
         """Whether a value on the way leaves the range of the dtype."""
         return not self.largest < LARGEST[self.dtype]
 
+    @property
+    def floor(self) -> float:
+        """What flushing the smallest normal number to zero may change: it may be multiplied by
+        the largest magnitude on its way.  (The noise of an underflow is scaled as all noise
+        is, in float64 to 2^-13 of the value that is lost.)"""
+        return SMALLEST[self.dtype] * max(1.0, self.largest)
+
     def factor(self, alpha: float) -> float:
         """How many deviations to allow for a false alarm in a share `alpha` of comparisons.
 

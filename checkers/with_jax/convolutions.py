@@ -16,6 +16,7 @@ import numpy as np
 
 from ...architectures import operators as ops
 from .forms import Array, Forward, Parameters
+from .pieces import settled
 
 
 def _or_all(given: tuple[int, ...], default: int, axes: int) -> tuple[int, ...]:
@@ -126,6 +127,6 @@ FORWARD: Mapping[type[ops.Operator], Forward] = {
     **dict.fromkeys((ops.AveragePool1d, ops.AveragePool2d), _average_pool),
     **dict.fromkeys((ops.AdaptiveAveragePool1d, ops.AdaptiveAveragePool2d), _adaptive_average_pool),
     ops.GlobalAveragePool: lambda op, p, x: jnp.mean(x, _spatial(op)),
-    ops.GlobalMaxPool: lambda op, p, x: jnp.max(x, _spatial(op)),
+    ops.GlobalMaxPool: lambda op, p, x: jnp.max(settled(x), _spatial(op)),
 }
 """Each operator's y = f(op, parameters, x)."""

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...architectures import losses as ls
-from .pieces import below_top, exp_less_line, log_cosh, log_softmax, softplus
+from .pieces import below_top, exp_less_line, log_cosh, log_softmax, settled, softplus
 
 Array = jax.Array
 
@@ -162,7 +162,7 @@ def _lengths(lengths: tuple[int, ...], n: int, otherwise: int) -> Any:
 
 def _distance(u: Array, v: Array, epsilon: float) -> Array:
     """|u - v + epsilon|, of entries divided by the largest: no square is too small or large."""
-    r = u - v + epsilon
+    r = settled(u - v + epsilon)
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(r), -1, keepdims=True))
     apart = largest > 0
     scale = jnp.where(apart, largest, 1)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...architectures import operators as ops
 from .forms import Array, Forward, Parameters
+from .pieces import settled
 
 
 def _transpose(op: ops.Transpose, p: Parameters, x: Array) -> Array:
@@ -78,7 +79,7 @@ FORWARD: Mapping[type[ops.Operator], Forward] = {
     ops.Concat: lambda op, p, x: jnp.concatenate(x, op.axis),
     ops.Sum: _reduction(jnp.sum),
     ops.Mean: _reduction(jnp.mean),
-    ops.Max: _reduction(jnp.max),
+    ops.Max: lambda op, p, x: jnp.max(settled(x), axis=op.axes, keepdims=op.keep),
     ops.Upsample: _upsample,
 }
 """Each operator's y = f(op, parameters, x)."""

@@ -201,8 +201,9 @@ def _look_again(
 
     A framework that still disagrees about a tensor in which complex step or the other framework
     agrees (if only within a bound that proves nothing) has perhaps cancelled where the subject
-    does not: it is then judged by the normwise model.  Finite differences, whose bounds are wide, cannot vouch for that.  So are
-    two frameworks that disagree with each other as well: neither knows it more finely.
+    does not: it is then judged by the normwise model.  Finite differences, whose bounds are
+    wide, cannot vouch for that.  So are two frameworks that disagree with each other as well:
+    neither knows it more finely.
     """
     seed = case.seed + int(shrink * 2**40)
     fresh = rounding.measure(case, replicas=rounding.SECOND_LOOK, seed=seed)

@@ -17,7 +17,6 @@ Carlo arithmetic, on the complex forward pass itself; a disagreement is judged b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 import numpy as np
 
@@ -26,7 +25,7 @@ from ..reference.arrays import Array
 from ..reference.network import Branches
 from .estimate import Estimate
 from .probe import Probe
-from .rounding import UNIT, Noise, replicate, rms
+from .rounding import UNIT, Noise, rms
 
 STEP = 2.0**-100
 
@@ -57,7 +56,7 @@ def own_rounding(probe: Probe, name: str, directions: Array, replicas: int, seed
     for v in directions:
         noise = Noise(stream(seed, f"complex step/{name}"), "float64", replicas)
         exact = along(probe, name, v[None])[0]
-        loss = probe.perturbed(name, 1j * STEP * v, partial(replicate, noise=noise)).loss
+        loss = probe.perturbed(name, 1j * STEP * v, noise).loss
         slopes = np.asarray(loss).imag / STEP
         scale = UNIT["float64"] / noise.unit
         errors.append(scale * rms(np.broadcast_to(slopes, (replicas,)) - exact))

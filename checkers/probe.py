@@ -9,7 +9,7 @@ crosses a kink.  Only the reference's forward is used, never its backward.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -23,7 +23,7 @@ from ..reference.arrays import Array
 from ..reference.network import Change
 from ..reference.pages import LAYERS, LOSSES
 from .columns import Columns
-from .rounding import REPLICAS, UNIT, Noise, promote, replicate, rms
+from .rounding import REPLICAS, UNIT, Noise, noisy, promote, replicate, rms
 
 MEMORY = 16 * 2**20
 """Bytes of perturbed values at the widest edge that one chunk may take."""
@@ -59,19 +59,18 @@ class Probe:
             else (self.case.parameters[source])
         )
 
-    def perturbed(
-        self, name: str, offsets: Array, wrap: Callable[[Array], Array] | None = None
-    ) -> network.Trace:
+    def perturbed(self, name: str, offsets: Array, noise: Noise | None = None) -> network.Trace:
         """The passes with `offsets` (d, *shape), real or complex, added to one tensor.
 
-        `wrap` is applied to every value that enters: how rounding noise gets in.  It makes the
-        replicas itself, so `offsets` then has the tensor's own shape.
+        With `noise` every operation from there on is perturbed, in as many replicas as it
+        has; `offsets` then has the tensor's own shape.  The sum is rounded as well: a step is
+        lost that way too, and differences of close values would not show it.
         """
         value, case, base = self.tensor(name) + offsets, self.case, self.trace
-        if wrap is not None:
-            value = wrap(value)
-            case = replace(case, parameters={n: wrap(p) for n, p in case.parameters.items()})
-            base = replace(base, edges={n: wrap(x) for n, x in base.edges.items()})
+        if noise is not None:
+            value = replicate(value, noise) * 1.0
+            case = noisy(case, noise)
+            base = replace(base, edges={n: replicate(x, noise) for n, x in base.edges.items()})
         return self._run(case, self._change(name, value, base))
 
     def _change(self, name: str, value: Array, base: network.Trace) -> Change:
@@ -92,16 +91,11 @@ class Probe:
         return np.broadcast_to(loss, (len(offsets),))
 
     def noise(self, name: str) -> float:
-        """The rms rounding error of `losses`, by Monte Carlo arithmetic on the layers above.
-
-        What enters is rounded first: a step is lost that way too, and differences of close
-        values would not show it.
-        """
+        """The rms rounding error of `losses`, by Monte Carlo arithmetic on the layers above."""
         start = self._start(name)
         if start not in self._noise:
             noise = Noise(stream(0, f"noise above {start}"), "float64", REPLICAS)
-            still = np.zeros_like(self.tensor(start))
-            loss = self.perturbed(start, still, lambda x: _rounded(x, noise)).loss
+            loss = self.perturbed(start, np.zeros_like(self.tensor(start)), noise).loss
             errors = np.asarray(loss) - self.trace.loss
             spread = rms(np.broadcast_to(errors, (REPLICAS,)))
             self._noise[start] = UNIT["float64"] / noise.unit * float(spread)
@@ -245,12 +239,6 @@ class Probe:
             each = radii if isinstance(radii, tuple) else (radii,) * len(names)
             meet(names, tuple(np.broadcast_to(r, flat).reshape(shape) for r in each))
         return found
-
-
-def _rounded(x: Array, noise: Noise) -> Array:
-    """Replicas of x, each rounded once."""
-    replicas: Array = replicate(x, noise) * 1.0
-    return replicas
 
 
 def _rows(moved: Array, still: Array, d: int) -> Array:

@@ -197,7 +197,7 @@ def _deviation(
     if np.iscomplexobj(result):
         return _complex_deviation(ufunc, method, plain, result, kwargs, unit)
     if ufunc is np.matmul:
-        a, b = plain
+        a, b = map(_once, plain)
         return _sum_deviation(unit, a.shape[-1], result, np.matmul(a * a, b * b))
     if ufunc is np.add and method == "reduce":
         (a,) = plain
@@ -207,6 +207,11 @@ def _deviation(
         raise TypeError(f"no rounding model for {ufunc.__name__}.{method}")
     relative = unit / np.sqrt(3) if ufunc in _ELEMENTARY else 1.1 * unit
     return relative * np.abs(result)
+
+
+def _once(x: Array) -> Array:
+    """An array that is the same in every replica without its copies (of stride 0)."""
+    return x[:1] if x.ndim and x.strides[0] == 0 else x
 
 
 def _complex_deviation(

@@ -13,6 +13,7 @@ followed too: a product of two tensors that depend on a common third adds theirs
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -179,12 +180,14 @@ def significant_bits(architecture: Architecture) -> int | None:
             bars.setdefault(name, []).append(own)
         for name, bar in zip(a.sources[i], x_bars, strict=True):
             bars.setdefault(name, []).append(bar)
-    widest = max(_bits(_total(found)) for found in (values, *bars.values()))
     if any(not is_dyadic(penalty.strength) for penalty in a.penalties):
         return None
-    entries = sum(size(s) for n, s in a.parameters.items() if is_weight(n))
-    spare = 8 + math.log2(max(entries, 1)) if a.penalties else 1
-    return math.ceil(widest + spare)
+    for penalty, name in itertools.product(a.penalties, filter(is_weight, a.parameters)):
+        value, bar = _penalty(penalty, size(a.parameters[name]))
+        values.append(value)
+        bars[name].append(bar)
+    widest = max(_bits(_total(found)) for found in (values, *bars.values()))
+    return math.ceil(widest + 1)  # the difference of two losses
 
 
 def _bits(bar: Bar) -> float:
@@ -294,6 +297,15 @@ def _loss(what: loss.Loss, shape: Shape, y: Span) -> tuple[Bar, Bar] | None:
             return (entries * (y.magnitude + 2), y.spacing), (1.0, 1.0)
         case _:
             return None
+
+
+def _penalty(what: loss.Penalty, entries: int) -> tuple[Bar, Bar]:
+    """(the penalty of a weight of so many entries, its gradient), for a dyadic strength."""
+    spacing = 1.0 / 16  # that of `is_dyadic`
+    if isinstance(what, loss.L1):
+        return (what.strength * LEAF * entries, spacing), (what.strength, spacing)
+    value = what.strength * LEAF**2 / 2 * entries
+    return (value, spacing / 2), (what.strength * LEAF, spacing)
 
 
 def bias_offset(i: int) -> float:

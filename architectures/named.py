@@ -134,7 +134,7 @@ def gpt(scale: int = 1) -> Architecture:
 
     Scale 8 has a million parameters: width 128, 5 blocks.
     """
-    wide, steps, batch = 16 * scale, 6 + 2 * scale, 2
+    wide, steps, batch = 16 * scale, 4 + scale, 2
     net = _Net()
     words = net.add(ops.Embedding(16 * scale, wide, (batch, steps)))
     places = net.add(ops.Variable((1, steps, wide)))

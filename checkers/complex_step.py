@@ -26,6 +26,7 @@ from ..reference.network import Branches
 from .estimate import Estimate
 from .probe import Probe
 from .rounding import UNIT, Noise, rms
+from .side_by_side import for_each
 
 STEP = 2.0**-100
 
@@ -86,10 +87,9 @@ def estimate(
 
     `branches` holds the pieces to stay on, where not those of the case itself.
     """
-    probe = Probe(case, branches)
-    names = case.architecture.tensors
+    probe, a = Probe(case, branches), case.architecture
     if exhaustive:
-        entries = {name: every_entry(probe, name) for name in names}
+        entries = for_each(a, a.tensors, lambda name: every_entry(probe, name))
         return Estimate("complex_step", probe.loss, entries=entries)
-    slopes = {name: (directions[name], along(probe, name, directions[name])) for name in names}
+    slopes = for_each(a, a.tensors, lambda n: (directions[n], along(probe, n, directions[n])))
     return Estimate("complex_step", probe.loss, directional=slopes)

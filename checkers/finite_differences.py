@@ -33,6 +33,7 @@ from ..architectures.cases import Case, stream
 from ..reference.arrays import Array
 from .estimate import Estimate
 from .probe import Probe
+from .side_by_side import for_each
 
 LEVELS = 7
 EXHAUSTIVE_LEVELS = 2
@@ -159,17 +160,16 @@ def estimate(
     shrink: float = 1.0,
 ) -> Estimate:
     """Differentiate the reference's forward along `directions`, or in every entry."""
-    probe = Probe(case)
-    names = case.architecture.tensors
+    probe, a = Probe(case), case.architecture
     if exhaustive:
-        found = {name: every_entry(probe, name) for name in names}
+        found = for_each(a, a.tensors, lambda name: every_entry(probe, name))
         return Estimate(
             "finite_differences",
             probe.loss,
             entries={name: value for name, (value, _) in found.items()},
             bounds={name: bound for name, (_, bound) in found.items()},
         )
-    slopes = {name: along(probe, name, directions[name], shrink) for name in names}
+    slopes = for_each(a, a.tensors, lambda n: along(probe, n, directions[n], shrink))
     return Estimate(
         "finite_differences",
         probe.loss,
@@ -193,5 +193,5 @@ def exact(case: Case) -> Estimate:
         ]
         return np.concatenate(parts).reshape(probe.tensor(name).shape)
 
-    entries = {name: gradient(name) for name in case.architecture.tensors}
+    entries = for_each(case.architecture, case.architecture.tensors, gradient)
     return Estimate("finite_differences", probe.loss, entries=entries)

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from ..architectures.architecture import edge_name, is_weight
 from ..architectures.cases import Case, stream
 from ..architectures.losses import flat_shape
 from ..reference import network
-from ..reference.arrays import Array
+from ..reference.arrays import Array, Arrays
 from ..reference.network import Change
 from ..reference.pages import LAYERS, LOSSES
 from .columns import Columns
@@ -28,6 +29,9 @@ from .rounding import REPLICAS, UNIT, Noise, noisy, promote, replicate, rms
 MEMORY = 16 * 2**20
 """Bytes of perturbed values at the widest edge that one chunk may take."""
 
+
+STARTS = 4
+"""From so many layers on, evenly spread, rounding is measured."""
 
 CORRECTIONS = 3
 """Of the reach, each of which takes the root of how far it is off."""
@@ -41,7 +45,7 @@ class Probe:
         self.architecture = case.architecture
         with np.errstate(all="ignore"):
             self.trace = network.forward(self.case, branches=branches)
-        self._noise: dict[str, float] = {}
+        self._noise: dict[int, float] = {}
         self._flattened: dict[str, tuple[Array, Array]] = {}
         self._columns = Columns(self.case, self.trace)
 
@@ -62,15 +66,14 @@ class Probe:
     def perturbed(self, name: str, offsets: Array, noise: Noise | None = None) -> network.Trace:
         """The passes with `offsets` (d, *shape), real or complex, added to one tensor.
 
-        With `noise` every operation from there on is perturbed, in as many replicas as it
-        has; `offsets` then has the tensor's own shape.  The sum is rounded as well: a step is
-        lost that way too, and differences of close values would not show it.
+        With `noise` every operation from there on is perturbed, the sum as well, in as many
+        replicas as it has; `offsets` then has the tensor's own shape.
         """
         value, case, base = self.tensor(name) + offsets, self.case, self.trace
         if noise is not None:
             value = replicate(value, noise) * 1.0
             case = noisy(case, noise)
-            base = replace(base, edges={n: replicate(x, noise) for n, x in base.edges.items()})
+            base = self._replicated(noise)
         return self._run(case, self._change(name, value, base))
 
     def _change(self, name: str, value: Array, base: network.Trace) -> Change:
@@ -91,25 +94,45 @@ class Probe:
         return np.broadcast_to(loss, (len(offsets),))
 
     def noise(self, name: str) -> float:
-        """The rms rounding error of `losses`, by Monte Carlo arithmetic on the layers above."""
-        start = self._start(name)
+        """The rms rounding error of `losses`, by Monte Carlo arithmetic on the layers above.
+
+        It is measured from a few layers on, evenly spread; the nearest one below counts, whose
+        noise is at least as large.
+        """
+        start = self._first_layer(name)
+        start -= start % -(-max(len(self.architecture.layers), 1) // STARTS)
         if start not in self._noise:
-            noise = Noise(stream(0, f"noise above {start}"), "float64", REPLICAS)
-            loss = self.perturbed(start, np.zeros_like(self.tensor(start)), noise).loss
+            noise = Noise(stream(0, f"noise above layer {start}"), "float64", REPLICAS)
+            loss = self._run(*self._noisy_from(start, noise)).loss
             errors = np.asarray(loss) - self.trace.loss
             spread = rms(np.broadcast_to(errors, (REPLICAS,)))
             self._noise[start] = UNIT["float64"] / noise.unit * float(spread)
         return self._noise[start]
 
-    def _start(self, name: str) -> str:
-        """An edge above which everything depends on a tensor, for what is measured once an edge."""
+    def _first_layer(self, name: str) -> int:
+        """The first layer that takes a tensor; the number of layers where only losses do."""
         a = self.architecture
         slots = (a.named_slots[name],) if name in a.named_slots else a.slots_of(name)
-        if name in a.parameters and len(slots) == 1 and slots[0].site.startswith("layers."):
-            sources = a.sources[int(slots[0].site.split(".")[1])]
-            if len(sources) == 1 and len(a.slots_of(sources[0])) == 1:
-                return sources[0]
-        return name
+        layers = (slot.site.partition("layers.")[2] for slot in slots)
+        return min(int(number) if number else len(a.layers) for number in layers)
+
+    def _noisy_from(self, start: int, noise: Noise) -> tuple[Case, Change]:
+        """A pass from layer `start` on with noise, where all that it is given is rounded too.
+
+        A step is lost in that rounding, and differences of close values would not show it.
+        """
+        a, base, case = self.architecture, self._replicated(noise), noisy(self.case, noise)
+        below = (n for n in (edge_name(i) for i in range(start + 1)) if n in base.edges)
+        leaves = (i for i in range(start, len(a.layers)) if not a.sources[i])
+        given = {n for i in leaves for n in a.own[i].values()}
+        if a.penalties:
+            given |= set(filter(is_weight, a.parameters))
+        edges: Arrays = {n: base.edges[n] * 1.0 for n in below}
+        return case, Change(base, edges, {n: case.parameters[n] * 1.0 for n in sorted(given)})
+
+    def _replicated(self, noise: Noise) -> network.Trace:
+        edges: Arrays = {n: replicate(x, noise) for n, x in self.trace.edges.items()}
+        return replace(self.trace, edges=edges)
 
     def entry_losses(self, name: str, entries: Array, step: Array | float) -> Array:
         """The loss with `step` added to one entry of a tensor, for each of the flat `entries`.
@@ -153,8 +176,8 @@ class Probe:
         far = own / np.linalg.norm(offsets.reshape(d, -1), axis=1)
         reach = np.minimum(np.where(np.isinf(reach), far, reach), 2.0**500)
         for _ in range(CORRECTIONS):
-            there = [self._steps(name, offsets, t)[0].min(axis=1) for t in (reach / 4, -reach / 4)]
-            bent = np.minimum(*there)
+            both, there = np.concatenate([offsets, offsets]), np.concatenate([reach, -reach]) / 4
+            bent = self._steps(name, both, there)[0].min(axis=1).reshape(2, d).min(axis=0)
             if not (bent < reach / 2).any():
                 break
             reach = np.where(bent < reach / 2, np.sqrt(reach) * np.sqrt(bent), reach)

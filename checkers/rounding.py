@@ -27,7 +27,7 @@ reduction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,6 +38,7 @@ from ..architectures import operators as ops
 from ..architectures.architecture import Architecture
 from ..architectures.cases import Case, DType, stream
 from ..architectures.losses import flat_shape
+from ..architectures.operators import size
 from ..reference import network
 from ..reference.arrays import Array, Arrays
 
@@ -57,6 +58,9 @@ LARGEST: Mapping[DType, float] = {
 
 REPLICAS = 32
 SECOND_LOOK = 256
+
+MOST_DEVIATIONS = 2**26
+"""Entries of the gradients of all replicas (half a GiB), which a second look keeps within."""
 
 _ELEMENTARY = frozenset({np.add, np.subtract, np.multiply, np.divide, np.sqrt, np.square})
 _TRANSCENDENTAL = frozenset(
@@ -104,19 +108,30 @@ class Noise:
         """The unit that is injected."""
         return INJECTED[self.dtype]
 
+    def draw(self, shape: Sequence[int]) -> Array:
+        """Uniform, as one rounding error is, of mean 0 and variance 1; 24 bits are plenty."""
+        u = np.asarray(self.rng.random(shape, dtype=np.float32))
+        u -= np.float32(0.5)
+        u *= np.float32(np.sqrt(12))
+        return u
+
     def perturb(self, result: Array, deviation: Array) -> Array:
-        """`result` with Gaussian noise of that standard deviation, and the absolute floor."""
-        floor = SMALLEST[self.dtype] * self.unit / UNIT[self.dtype]
+        """`result` with noise of that standard deviation, and the absolute floor."""
         shape = (self.replicas, *result.shape[1:]) if result.ndim else result.shape
         if result.size:
             self.largest = max(self.largest, float(np.max(np.abs(result))))
         if np.iscomplexobj(result):
-            real, imag = (self.rng.standard_normal(shape) for _ in range(2))
+            real, imag = self.draw(shape), self.draw(shape)
             return result + deviation.real * real + 1j * (deviation.imag * imag)
-        draw = self.rng.standard_normal(shape)
-        rounded = result + deviation * draw
-        underflow = np.minimum(floor, np.abs(rounded)) * np.minimum(np.maximum(draw, -1.0), 1.0)
-        return np.asarray(rounded + underflow)
+        draw = self.draw(shape)
+        rounded = np.asarray(deviation * draw)
+        rounded += result
+        floor = SMALLEST[self.dtype] * self.unit / UNIT[self.dtype]
+        small = np.abs(rounded) < floor * 2.0**53  # elsewhere the floor is itself rounded away
+        if small.any():
+            lost = np.minimum(floor, np.abs(rounded[small]))
+            rounded[small] += lost * np.clip(draw[small], -1.0, 1.0)
+        return rounded
 
     def constant(self, value: Any, rank: int) -> Any:
         """A Python number as this dtype holds it: perturbed unless 24 bits hold it exactly.
@@ -124,7 +139,7 @@ class Noise:
         One draw a replica, on axis 0 of `rank` axes.
         """
         if isinstance(value, float) and np.isfinite(value) and float(np.float32(value)) != value:
-            draw = self.rng.standard_normal((self.replicas, *(1,) * (rank - 1)))
+            draw = self.draw((self.replicas, *(1,) * (rank - 1)))
             return value * (1 + self.unit / np.sqrt(3) * draw)
         return value
 
@@ -161,7 +176,7 @@ class Noisy(np.ndarray[Any, np.dtype[Any]]):
         noise = self.noise
         if not noise.normwise or self.dtype.kind == "c":
             return self
-        draw = noise.rng.standard_normal((noise.replicas, *self.shape[1:]))
+        draw = noise.draw((noise.replicas, *self.shape[1:]))
         plain = self.view(np.ndarray)
         return as_noisy(plain + noise.unit * np.asarray(size) * draw, noise)
 
@@ -377,18 +392,18 @@ def _normwise(a: Architecture, noise: Noise) -> network.Disturb:
             loss = a.losses[site]
             rows = flat_shape(loss, a.edges[a.loss_sources[site][0]])[0]
             mean = getattr(loss, "reduction", "sum") in ("mean", "batch_mean")
-            size: Any = 1.0 / rows if mean else 1.0
+            magnitude: Any = 1.0 / rows if mean else 1.0
         else:
             layer = a.layers[int(number)]
             if type(layer) in ROUNDING_ONLY:
                 return result
             values = [np.asarray(x) for x in (given if isinstance(given, tuple) else (given,))]
             if type(layer) in ops.ACTIVATIONS and values[0].ndim == result.ndim:
-                size = np.max(np.abs(values[0]), axis=-1, keepdims=True)
+                magnitude = np.max(np.abs(values[0]), axis=-1, keepdims=True)
             else:
-                size = max(float(np.max(np.abs(x), initial=0.0)) for x in values)
-        shape = (noise.replicas, *result.shape[1:])
-        disturbed: Array = result + noise.unit * size * noise.rng.standard_normal(shape)
+                magnitude = max(float(np.max(np.abs(x), initial=0.0)) for x in values)
+        draw = noise.draw((noise.replicas, *result.shape[1:]))
+        disturbed: Array = result + noise.unit * magnitude * draw
         return disturbed
 
     return disturb
@@ -421,10 +436,19 @@ def measure(
 
         def deviation(given: Any, plain: Any) -> Array:
             plain = np.asarray(plain)
-            spread = scale * (np.asarray(given) - plain)
+            spread = np.asarray(given) - plain
+            spread *= scale
             return np.broadcast_to(spread, (replicas, *plain.shape))
 
-        deviations = {name: deviation(noisy_gradients[name], g) for name, g in gradients.items()}
+        # one by one: of a large network, twice all of them would be too much
+        deviations = {n: deviation(noisy_gradients.pop(n), g) for n, g in gradients.items()}
         deviations["loss"] = deviation(trace.loss, exact.loss)
         edges = {name: deviation(trace.edges[name], x) for name, x in exact.edges.items()}
     return Rounding(case.dtype, deviations, edges, noise.largest)
+
+
+def measure_again(case: Case, seed: int, *, normwise: bool = False) -> Rounding:
+    """A closer look, with SECOND_LOOK replicas, or those that a large network leaves room for."""
+    entries = sum(size(shape) for shape in case.architecture.tensors.values())
+    replicas = max(REPLICAS, min(SECOND_LOOK, MOST_DEVIATIONS // entries))
+    return measure(case, replicas=replicas, seed=seed, normwise=normwise)

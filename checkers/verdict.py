@@ -101,7 +101,7 @@ def _agree(case: Case, sources: Sources, checkers: Sequence[str], tensor: str) -
     group = [c for c in sources.checkers if c.checker in checkers]
     if bit_for_bit(case):
         return all(same_bits(group[0], c, tensor).status != "FAIL" for c in group[1:])
-    allowed = rounding.measure(case, replicas=rounding.SECOND_LOOK, seed=case.seed, normwise=True)
+    allowed = rounding.measure_again(case, case.seed, normwise=True)
     first, *rest = (
         _with_own_error(case, sources.subject, c, {tensor}, allowed, ALPHA, case.seed)
         if c.checker == "complex_step"
@@ -206,7 +206,7 @@ def _look_again(
     neither knows it more finely.
     """
     seed = case.seed + int(shrink * 2**40)
-    fresh = rounding.measure(case, replicas=rounding.SECOND_LOOK, seed=seed)
+    fresh = rounding.measure_again(case, seed)
     numerical = [c for c in NUMERICAL if any(c == checker for checker, _ in failed)]
     redrawn, _ = estimates(case, numerical, exhaustive=exhaustive, seed=seed, shrink=shrink)
     by_name = {e.checker: e for e in (*sources.checkers, *redrawn)}
@@ -229,7 +229,7 @@ def _look_again(
         if n in confirmed or _differ(by_name, [c for c, m in frameworks if m == n], n, fresh, alpha)
     ]
     if cancelling:
-        lenient = rounding.measure(case, replicas=rounding.SECOND_LOOK, seed=seed, normwise=True)
+        lenient = rounding.measure_again(case, seed, normwise=True)
         for checker, n in cancelling:
             latest[checker, n] = compare(sources.subject, by_name[checker], n, lenient, alpha)
         _excuse_ties(case, latest, cancelling, lenient)
@@ -289,7 +289,7 @@ def _with_own_error(
     probe, factor = Probe(case), measured.factor(alpha)
 
     def own(name: str, v: Array) -> Array:
-        rms = complex_step.own_rounding(probe, name, v, rounding.SECOND_LOOK, seed)
+        rms = complex_step.own_rounding(probe, name, v, measured.replicas, seed)
         return np.asarray(factor * rms + complex_step.truncation(probe, name, v))
 
     bounds = {n: own(n, estimate.directional[n][0]) for n in tensors & estimate.directional.keys()}

@@ -377,7 +377,7 @@ def write_derivatives(out: Writer, case: Case, derivatives: Sequence[book.Deriva
     found, skipped = verdict.estimates(case, verdict.CHECKERS, exhaustive=True)
     for checker in skipped:
         out.say(f"{TITLES[checker.checker]} cannot say: {checker.reason}")
-    measured = rounding.measure(case, replicas=rounding.SECOND_LOOK, seed=case.seed, normwise=True)
+    measured = rounding.measure_again(case, case.seed, normwise=True)
     every = book.parameters(case.architecture)
     tensors = sorted(every.values(), key=lambda p: -p.layer)  # stable: weights, then biases
     for tensor in dict.fromkeys(p.tensor for p in tensors):

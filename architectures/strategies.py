@@ -1,4 +1,4 @@
-"""How each operator is drawn for a tensor of a given shape: one entry an operator.
+"""How each operator of one input is drawn for a tensor of a given shape: one entry an operator.
 
 Each list of options goes from simple to complex.  A strategy returns an operator that fits
 the shape, or None where none does.  Sizes stay small: a network is differentiated entry by
@@ -8,47 +8,11 @@ entry by several methods.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from . import operators as ops
+from .drawing import EXACT_SIZES, MOST_ENTRIES, Drawing
 from .operators import Shape, size
-
-Choose = Callable[[Sequence[Any]], Any]
-"""Picks one of several options, the first being the simplest."""
-
-MOST_ENTRIES = 512
-"""Of a tensor on the way."""
-
-EXACT_SIZES = (1, 2, 4, 8)
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """What a strategy is told: who chooses, the widest feature axis, whether exact."""
-
-    choose: Choose
-    width: int
-    exact: bool = False
-
-    def units(self) -> int:
-        """A number of features or channels."""
-        return int(self.choose(range(1, self.width + 1)))
-
-    def flag(self) -> bool:
-        return bool(self.choose((False, True)))
-
-    def lengths(self, count: int, most: int, least: int = 1) -> tuple[int, ...]:
-        """Lengths of so many sequences; () for the whole of each.
-
-        However many there are, it takes two choices, so that a batch can shrink by itself.
-        """
-        span = most - least + 1
-        if not self.flag() or span < 2:
-            return ()
-        step = int(self.choose(range(1, span)))
-        return tuple(most - (n * step + step - 1) % span for n in range(count))
-
 
 Strategy = Callable[[Drawing, Shape], ops.Operator | None]
 
@@ -308,7 +272,7 @@ def _rates(d: Drawing) -> float:
 # --- sequences --------------------------------------------------------------------------
 
 
-def _multi_head(d: Drawing, x: Shape) -> ops.Operator | None:
+def multi_head(d: Drawing, x: Shape) -> ops.Operator | None:
     """Self attention; cross attention is drawn where two inputs meet."""
     if len(x) != 3:
         return None
@@ -324,7 +288,7 @@ def _rotary(d: Drawing, x: Shape) -> ops.Operator | None:
     return ops.Rotary(d.choose((10000.0, 100.0))) if len(x) >= 3 and x[-1] % 2 == 0 else None
 
 
-def _recurrence(kind: Make) -> Strategy:
+def recurrence(kind: Make) -> Strategy:
     def draw(d: Drawing, x: Shape) -> ops.Operator | None:
         if len(x) != 3 or x[1] > 8:
             return None
@@ -371,128 +335,10 @@ STRATEGIES: Mapping[type[ops.Operator], Strategy] = {
     ops.RMSNorm: lambda d, x: ops.RMSNorm(d.choose(EPSILONS), d.choose((True, False))),
     ops.Dropout: lambda d, x: ops.Dropout(_rates(d)),
     ops.StochasticDepth: lambda d, x: ops.StochasticDepth(_rates(d)),
-    ops.MultiHeadAttention: _multi_head,
+    ops.MultiHeadAttention: multi_head,
     ops.Rotary: _rotary,
-    ops.RNN: _recurrence(ops.RNN),
-    ops.LSTM: _recurrence(ops.LSTM),
-    ops.GRU: _recurrence(ops.GRU),
+    ops.RNN: recurrence(ops.RNN),
+    ops.LSTM: recurrence(ops.LSTM),
+    ops.GRU: recurrence(ops.GRU),
 }
 """The operators of one input."""
-
-# --- operators of several inputs, or of none --------------------------------------------
-
-
-@dataclass(frozen=True)
-class Joint:
-    """An operator of several inputs: x, and others, each an earlier edge or a new `variable`.
-
-    `others` are their shapes; where `swapped`, x is the last input instead of the first.
-    """
-
-    operator: ops.Operator
-    others: tuple[Shape, ...]
-    swapped: bool = False
-
-
-JointStrategy = Callable[[Drawing, Shape], Joint | None]
-
-
-def _entrywise(kind: Make) -> JointStrategy:
-    def draw(d: Drawing, x: Shape) -> Joint | None:
-        return Joint(kind(), (x,) * (d.choose((1, 1, 2)) if kind is ops.Add else 1), d.flag())
-
-    return draw
-
-
-def _broadcast(kind: Make) -> JointStrategy:
-    plain = _entrywise(kind)
-
-    def draw(d: Drawing, x: Shape) -> Joint | None:
-        if not d.choose((False, False, True)):
-            return plain(d, x)
-        other = tuple(1 if d.flag() else n for n in x)
-        return Joint(kind(), (other,), d.flag())
-
-    return draw
-
-
-def _concat(d: Drawing, x: Shape) -> Joint | None:
-    axis = -int(d.choose(range(1, len(x))))
-    other = list(x)
-    if d.flag():
-        other[axis] = int(d.choose((1, 2)))
-    return Joint(ops.Concat(axis), (tuple(other),), d.flag())
-
-
-def _matmul(d: Drawing, x: Shape) -> Joint | None:
-    if len(x) < 3:
-        return None
-    n, k = x[-2:]
-    a, b, m = d.flag(), d.flag(), d.units()
-    inner = n if a else k
-    other = (m, inner) if b else (inner, m)
-    return Joint(ops.MatMul(a, b), ((*x[:-2], *other),))
-
-
-def _bilinear(d: Drawing, x: Shape) -> Joint | None:
-    return Joint(ops.Bilinear(d.units(), d.choose((True, False))), ((*x[:-1], d.units()),), False)
-
-
-def _attention(d: Drawing, x: Shape) -> Joint | None:
-    if len(x) != 3:
-        return None
-    rows, t, features = x
-    causal = d.flag()
-    s = t + int(d.choose((0, 1, 2))) if causal else int(d.choose((t, 1, t + 1)))
-    op = ops.Attention(causal, d.lengths(x[0], s), d.choose((None, 0.5)))
-    return Joint(op, ((rows, s, features), (rows, s, d.units())))
-
-
-def _cross_attention(d: Drawing, x: Shape) -> Joint | None:
-    own = _multi_head(d, x)
-    if not isinstance(own, ops.MultiHeadAttention):
-        return None
-    s = x[1] + int(d.choose((0, 1)))
-    op = ops.MultiHeadAttention(
-        own.heads, own.key_value_heads, own.causal, d.lengths(x[0], s), own.rotary, own.bias
-    )
-    return Joint(op, ((x[0], s, d.units()),))
-
-
-def _with_state(kind: Make) -> JointStrategy:
-    plain = _recurrence(kind)
-
-    def draw(d: Drawing, x: Shape) -> Joint | None:
-        op: Any = plain(d, x)
-        if op is None:
-            return None
-        state = (op.layers * (2 if op.bidirectional else 1), x[0], op.units)
-        states = (state,) * (d.choose((1, 2)) if kind is ops.LSTM else 1)
-        return Joint(op, states)
-
-    return draw
-
-
-JOINT: Mapping[type[ops.Operator], JointStrategy] = {
-    ops.Add: _broadcast(ops.Add),
-    ops.Subtract: _broadcast(ops.Subtract),
-    ops.Multiply: _broadcast(ops.Multiply),
-    ops.Maximum: _entrywise(ops.Maximum),
-    ops.Minimum: _entrywise(ops.Minimum),
-    ops.Concat: _concat,
-    ops.MatMul: _matmul,
-    ops.Bilinear: _bilinear,
-    ops.Attention: _attention,
-    ops.MultiHeadAttention: _cross_attention,
-    ops.RNN: _with_state(ops.RNN),
-    ops.LSTM: _with_state(ops.LSTM),
-    ops.GRU: _with_state(ops.GRU),
-}
-"""The operators of several inputs."""
-
-
-def embedding(d: Drawing, shape: Shape) -> ops.Embedding:
-    """Indices of this shape, as vectors."""
-    classes = int(d.choose((3, 2, 5)))
-    padding = d.choose((None, 0, classes - 1))
-    return ops.Embedding(classes, d.units(), shape, padding)

@@ -24,7 +24,8 @@ import numpy as np
 
 from ..reference.arrays import Array
 from .estimate import Estimate
-from .rounding import UNIT, Rounding, norm
+from .noise import UNIT
+from .rounding import Rounding, norm
 
 CONCLUSIVE = 0.01
 """The coarsest resolution that counts as evidence: a comparison blind to 1% proves little."""

@@ -24,8 +24,9 @@ from ..architectures.cases import Case, stream
 from ..reference.arrays import Array
 from ..reference.network import Branches
 from .estimate import Estimate
+from .noise import UNIT, Noise
 from .probe import Probe
-from .rounding import UNIT, Noise, rms
+from .rounding import rms
 from .side_by_side import for_each
 
 STEP = 2.0**-100

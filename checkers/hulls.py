@@ -12,6 +12,7 @@ from ..reference.arrays import Array
 from . import complex_step, finite_differences, rounding, ties
 from .asking import directions
 from .comparison import ALPHA
+from .noise import UNIT
 from .probe import Probe
 from .rounding import Rounding
 
@@ -59,7 +60,7 @@ class Hulls:
                 self.case, seed=self.case.seed, branches=ties.choose(pieces, self.tied, side)
             )
             spreads.append(np.sqrt(sum(measured.norm(n) ** 2 for n in self.names)))
-        squares = 8 * vertices * rounding.UNIT["float64"] * self.scale
+        squares = 8 * vertices * UNIT["float64"] * self.scale
         return float(measured.factor(ALPHA) * max(spreads) + squares)
 
     def _confirm(self) -> bool:

@@ -24,7 +24,8 @@ from ..reference.arrays import Array, Arrays
 from ..reference.network import Change
 from ..reference.pages import LAYERS, LOSSES
 from .columns import Columns
-from .rounding import REPLICAS, UNIT, Noise, noisy, promote, replicate, rms
+from .noise import UNIT, Noise, replicate
+from .rounding import REPLICAS, noisy, promote, rms
 
 MEMORY = 16 * 2**20
 """Bytes of perturbed values at the widest edge that one chunk may take."""

@@ -33,8 +33,9 @@ from ..reference.arrays import Array, Arrays, Choice, Kink, pick
 from ..reference.losses import penalties
 from ..reference.pages import LAYERS, LOSSES
 from . import complex_step
+from .noise import UNIT, Noise, as_noisy, replicate
 from .probe import Probe
-from .rounding import UNIT, Noise, Rounding, as_noisy, promote, replicate, rms
+from .rounding import Rounding, promote, rms
 
 MOST_TIES = 10
 """Above 2 to this power the combinations of pieces are not enumerated."""

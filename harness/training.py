@@ -43,7 +43,8 @@ from backproof.architectures.losses import CrossEntropy, SquaredError
 from backproof.architectures.operators import Dense, Tanh
 from backproof.checkers.comparison import ALPHA, Status
 from backproof.checkers.estimate import Unsupported
-from backproof.checkers.rounding import REPLICAS, UNIT, Noise, noisy, replicate
+from backproof.checkers.noise import UNIT, Noise, replicate
+from backproof.checkers.rounding import REPLICAS, noisy
 from backproof.checkers.verdict import Subject, Verdict, reference_subject, verify, worst
 from backproof.datasets import CLASSES, DataSet
 from backproof.reference import network

@@ -31,7 +31,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from ..architectures import losses as data
@@ -63,6 +62,7 @@ def page(path: str) -> Page:
 
 
 SHARED_PAGES: Mapping[type[ops.Operator], str] = {
+    **dict.fromkeys((ops.Maximum, ops.Minimum), "extremum"),
     **dict.fromkeys((ops.Conv1d, ops.Conv2d, ops.Conv3d), "convolution"),
     **dict.fromkeys((ops.ConvTranspose1d, ops.ConvTranspose2d), "transposed_convolution"),
     **dict.fromkeys((ops.MaxPool1d, ops.MaxPool2d), "max_pool"),
@@ -74,15 +74,10 @@ SHARED_PAGES: Mapping[type[ops.Operator], str] = {
 """Operators that are derived together; all others have a page of their own name."""
 
 LAYERS: Mapping[type[ops.Operator], Page] = {
-    op: page(f"layers.{name}")
+    op: page(f"layers.{SHARED_PAGES.get(op, str(op.__struct_config__.tag))}")
     for op in ops.OPERATORS
-    if find_spec(
-        f".layers.{(name := SHARED_PAGES.get(op, str(op.__struct_config__.tag)))}", __package__
-    )
 }
 
 LOSSES: Mapping[type[data.Loss], Page] = {
-    loss: page(f"losses.{name}")
-    for loss in data.LOSSES
-    if find_spec(f".losses.{(name := str(loss.__struct_config__.tag))}", __package__)
+    loss: page(f"losses.{loss.__struct_config__.tag}") for loss in data.LOSSES
 }

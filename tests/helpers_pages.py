@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 
 from backproof.architectures.cases import draw_case
-from backproof.architectures.configurations import network
+from backproof.architectures.configurations import CONFIGURATIONS, network
 from backproof.architectures.operators import Operator, Shape
-from backproof.checkers.rounding import INJECTED, Noise, Noisy, replicate, rms
+from backproof.checkers.noise import INJECTED, Noise, Noisy, replicate
+from backproof.checkers.rounding import rms
 from backproof.reference.arrays import Array, Arrays, regions
 from backproof.reference.pages import LAYERS
 
@@ -154,3 +157,32 @@ def _float32(d: Drawn, branch: Any) -> None:
     for g in (*bars, *p_bar.values()):
         assert g.dtype == np.float32, f"{d.op}: a gradient is {g.dtype}"
     d.data = double
+
+
+def configurations(kinds: Sequence[type[Operator]]) -> list[Any]:
+    """A test's parameter for each configuration of each of these kinds."""
+    return [
+        pytest.param(op, shapes, id=f"{op.name}-{k}")
+        for kind in kinds
+        for k, (op, shapes) in enumerate(CONFIGURATIONS[kind])
+    ]
+
+
+# --- one page at a time ------------------------------------------------------------------
+
+
+def run(op: Operator, x: Any, p: Arrays | None = None) -> tuple[Array, Any]:
+    """y and what is saved."""
+    page, p = LAYERS[type(op)], p or {}
+    kink = page.kink(op, p, x) if page.kink else None
+    y, saved = page.forward(op, p, x, None if kink is None else regions(kink))
+    return y, saved
+
+
+def value(op: Operator, x: Any, p: Arrays | None = None) -> Array:
+    return run(op, x, p)[0]
+
+
+def gradients(op: Operator, x: Any, y_bar: Array, p: Arrays | None = None) -> tuple[Any, Arrays]:
+    x_bar, p_bar = LAYERS[type(op)].backward(op, p or {}, run(op, x, p)[1], y_bar)
+    return x_bar, p_bar

@@ -10,7 +10,8 @@ import pytest
 from backproof.architectures.cases import DType
 from backproof.checkers.comparison import ALPHA, CONCLUSIVE, Comparison, compare, same_bits
 from backproof.checkers.estimate import Estimate
-from backproof.checkers.rounding import REPLICAS, UNIT, Rounding
+from backproof.checkers.noise import UNIT
+from backproof.checkers.rounding import REPLICAS, Rounding
 from backproof.reference.arrays import Array
 
 SHAPE = (3, 4)

@@ -17,8 +17,9 @@ from backproof.checkers import complex_step
 from backproof.checkers import finite_differences as fd
 from backproof.checkers.asking import bit_for_bit, directions
 from backproof.checkers.comparison import ALPHA
+from backproof.checkers.noise import UNIT
 from backproof.checkers.probe import Probe
-from backproof.checkers.rounding import REPLICAS, UNIT, measure, norm
+from backproof.checkers.rounding import REPLICAS, measure, norm
 from backproof.reference import network
 from backproof.reference.arrays import Array
 

@@ -18,19 +18,14 @@ from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture, dumps, loads
 from backproof.architectures.cases import DTYPES, LANES, DType, Lane, draw_case
 from backproof.architectures.coverage import Seen, possible_pairs
+from backproof.architectures.drawing import MOST_ENTRIES
 from backproof.architectures.exactness import EXACT_OPERATORS, is_exact
-from backproof.architectures.generation import (
-    ACTIVATION_NAMES,
-    EXACT_LOSSES,
-    LOSS_NAMES,
-    OPERATOR_NAMES,
-    SMALL,
-    Limits,
-    architectures,
-    generate,
-)
+from backproof.architectures.generation import SMALL, Limits, architectures, generate
+from backproof.architectures.joint_strategies import JOINT
+from backproof.architectures.limits import ACTIVATION_NAMES, LOSS_NAMES, OPERATOR_NAMES
+from backproof.architectures.loss_strategies import EXACT_LOSSES
 from backproof.architectures.operators import size
-from backproof.architectures.strategies import JOINT, MOST_ENTRIES, STRATEGIES
+from backproof.architectures.strategies import STRATEGIES
 from backproof.shrinking import simpler
 
 LIMITS = st.builds(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.signal
-from helpers_pages import check_page
+from helpers_pages import check_page, configurations, gradients, run, value
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -39,15 +39,7 @@ AT_LEAST_60 = settings(max_examples=max(60, settings().max_examples), deadline=N
 """More than the quick profile's: an example takes milliseconds, and attributes have many cases."""
 
 
-def configurations() -> list[Any]:
-    return [
-        pytest.param(op, shapes, id=f"{op.name}-{k}")
-        for kind in KINDS
-        for k, (op, shapes) in enumerate(CONFIGURATIONS[kind])
-    ]
-
-
-@pytest.mark.parametrize("op, shapes", configurations())
+@pytest.mark.parametrize("op, shapes", configurations(KINDS))
 def test_the_page_of_each_configuration_holds(op: Operator, shapes: Any) -> None:
     for seed in (1, 2):
         check_page(op, shapes, seed)
@@ -80,23 +72,6 @@ def test_axes_of_size_one_are_not_taken_for_others(op: Operator, shapes: Any) ->
 
 
 # --- helpers ---------------------------------------------------------------------------
-
-
-def run(op: Operator, x: Any, p: Arrays | None = None) -> tuple[Array, Any]:
-    """y and what is saved."""
-    page, p = LAYERS[type(op)], p or {}
-    kink = page.kink(op, p, x) if page.kink else None
-    y, saved = page.forward(op, p, x, None if kink is None else regions(kink))
-    return y, saved
-
-
-def value(op: Operator, x: Any, p: Arrays | None = None) -> Array:
-    return run(op, x, p)[0]
-
-
-def gradients(op: Operator, x: Any, y_bar: Array, p: Arrays | None = None) -> tuple[Any, Arrays]:
-    x_bar, p_bar = LAYERS[type(op)].backward(op, p or {}, run(op, x, p)[1], y_bar)
-    return x_bar, p_bar
 
 
 def normal(*shape: int, seed: int = 0) -> Array:

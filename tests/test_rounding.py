@@ -18,21 +18,8 @@ from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import DTYPES, Case, DType, draw_case, make_case, stream
 from backproof.architectures.generation import Limits, generate
 from backproof.checkers.comparison import ALPHA
-from backproof.checkers.rounding import (
-    INJECTED,
-    LARGEST,
-    REPLICAS,
-    SECOND_LOOK,
-    SMALLEST,
-    UNIT,
-    Noise,
-    Rounding,
-    measure,
-    norm,
-    promote,
-    replicate,
-    rms,
-)
+from backproof.checkers.noise import INJECTED, LARGEST, SMALLEST, UNIT, Noise, replicate
+from backproof.checkers.rounding import REPLICAS, SECOND_LOOK, Rounding, measure, norm, promote, rms
 from backproof.reference import network
 from backproof.reference.arrays import Array, Arrays
 

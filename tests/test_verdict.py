@@ -18,12 +18,8 @@ from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import DTYPES, LANES, Case, DType, Lane, draw_case, make_case
 from backproof.architectures.exactness import is_exact
-from backproof.architectures.generation import (
-    ACTIVATION_NAMES,
-    Limits,
-    architectures,
-    generate,
-)
+from backproof.architectures.generation import Limits, architectures, generate
+from backproof.architectures.limits import ACTIVATION_NAMES
 from backproof.checkers import rounding, ties, with_torch
 from backproof.checkers import verdict as verdict_module
 from backproof.checkers.asking import bit_for_bit

@@ -20,13 +20,8 @@ from backproof import failures
 from backproof.architectures.architecture import dumps
 from backproof.architectures.cases import DTYPES, LANES, Case, DType, Lane, draw_case
 from backproof.architectures.exactness import is_exact
-from backproof.architectures.generation import (
-    ACTIVATION_NAMES,
-    LOSS_NAMES,
-    Limits,
-    architectures,
-    generate,
-)
+from backproof.architectures.generation import Limits, architectures, generate
+from backproof.architectures.limits import ACTIVATION_NAMES, LOSS_NAMES
 from backproof.campaign import describe_in_python, versions
 from backproof.checkers.verdict import CHECKERS, CheckerName, Verdict, verify
 from backproof.commands.replay import command as replay

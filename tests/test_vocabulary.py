@@ -14,9 +14,11 @@ from backproof.architectures import operators as ops
 from backproof.architectures.cases import make_case
 from backproof.architectures.configurations import CONFIGURATIONS, network
 from backproof.architectures.coverage import possible_pairs
-from backproof.architectures.generation import KINKED, LOSS_ATTRIBUTES
+from backproof.architectures.growing import KINKED
+from backproof.architectures.joint_strategies import JOINT
+from backproof.architectures.loss_strategies import LOSS_ATTRIBUTES
 from backproof.architectures.operators import RULES, Layer
-from backproof.architectures.strategies import JOINT, STRATEGIES
+from backproof.architectures.strategies import STRATEGIES
 from backproof.checkers import with_jax, with_torch
 from backproof.checkers.conventions import CONVENTIONS, Convention
 from backproof.checkers.with_jax import losses as jax_losses

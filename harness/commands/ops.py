@@ -17,7 +17,8 @@ from rich.text import Text
 from backproof.architectures import operators as ops
 from backproof.architectures.configurations import CONFIGURATIONS
 from backproof.architectures.exactness import EXACT_OPERATORS
-from backproof.architectures.generation import EXACT_LOSSES, LOSS_NAMES, OPERATOR_NAMES
+from backproof.architectures.limits import LOSS_NAMES, OPERATOR_NAMES
+from backproof.architectures.loss_strategies import EXACT_LOSSES
 from backproof.checkers.conventions import CONVENTIONS, Convention
 from backproof.errors import Command, UsageProblem, show, unknown
 from backproof.reference.pages import LAYERS, LOSSES

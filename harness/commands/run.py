@@ -19,13 +19,9 @@ from rich.console import Console
 from backproof.architectures import architecture as arch
 from backproof.architectures.cases import DTYPES, LANES, DType
 from backproof.architectures.exactness import EXACT_OPERATORS, is_exact
-from backproof.architectures.generation import (
-    ACTIVATION_NAMES,
-    EXACT_LOSSES,
-    LOSS_NAMES,
-    OPERATOR_NAMES,
-    Limits,
-)
+from backproof.architectures.generation import Limits
+from backproof.architectures.limits import ACTIVATION_NAMES, LOSS_NAMES, OPERATOR_NAMES
+from backproof.architectures.loss_strategies import EXACT_LOSSES
 from backproof.architectures.named import NAMED
 from backproof.campaign import Options, default_workers, run
 from backproof.checkers.verdict import CHECKERS

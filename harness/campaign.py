@@ -2,9 +2,10 @@
 
     options -> plan (architectures, seeds) -> jobs -> verdicts -> events -> whoever listens
 
-A job is one architecture with the cases drawn for it; it travels to a worker process as
-bytes and comes back as verdicts.  Events leave in the order of the plan whatever the order
-in which workers finish, so that the stream does not depend on how many there are.
+A job (`backproof.jobs`) is one architecture with the cases drawn for it; it travels to a
+worker process as bytes and comes back as verdicts.  Events leave in the order of the plan
+whatever the order in which workers finish, so that the stream does not depend on how many
+there are.
 """
 
 from __future__ import annotations
@@ -16,24 +17,20 @@ import platform
 import shlex
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import msgspec
 
-from backproof.architectures.architecture import Architecture
-from backproof.architectures.cases import DTYPES, LANES, Case, DType, Lane, draw_case
-from backproof.architectures.coverage import Seen
-from backproof.architectures.exactness import is_exact
-from backproof.architectures.generation import Limits, generate
-from backproof.checkers.verdict import CHECKERS, CheckerName, Verdict, verify
+from backproof.architectures.cases import Case, draw_case
+from backproof.checkers.verdict import CheckerName, Verdict, verify
 from backproof.controls import run_control
 from backproof.failures import FailureFile, dumps, record
+from backproof.jobs import CaseSpec, Job, plan
+from backproof.jobs import Options as Options  # offered here too, beside `run`, which takes them
 from backproof.planting import by_name
 from backproof.reports.events import (
     AnyEvent,
@@ -42,7 +39,6 @@ from backproof.reports.events import (
     FailureSaved,
     RunFinished,
     RunStarted,
-    plain,
 )
 from backproof.reports.exit_codes import exit_code
 from backproof.reports.summary import BAD, Summary, summarise
@@ -50,68 +46,11 @@ from backproof.script import write_script
 from backproof.shrinking import shrink
 from backproof.workers import BrokenExecutor, Workers
 
-LANE_CYCLE: tuple[Lane, ...] = (
-    "generic", "generic", "exact", "generic", "tie", "generic", "extreme", "generic", "generic",
-    "exact", "generic", "tie", "generic", "extreme", "generic", "generic",
-)  # fmt: skip
-"""The lanes in turn: 10 of 16 generic, and two of each other."""
-
-CONTROL_EVERY = 20
-"""A planted fault for so many cases."""
-
-BATCH = 64
-"""Architectures that are drawn at a time."""
-
 AHEAD = 4
 """Jobs queued for each worker."""
 
 MOST_FAILURES = 10
 """Failures that are reduced and saved; later ones are reported as they are."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a run does.  `cases` or `max_time` (seconds), whichever is reached first."""
-
-    cases: int = 800
-    max_time: float | None = None
-    seed: int = 0
-    lanes: tuple[Lane, ...] = ()
-    dtypes: tuple[DType, ...] = DTYPES
-    checkers: tuple[CheckerName, ...] = CHECKERS
-    limits: Limits = field(default_factory=Limits)
-    architecture: Architecture | None = None
-    exhaustive: bool = False
-    fail_fast: bool = False
-    workers: int = 1
-    subject: str = "reference"
-    max_inconclusive: float = 0.10
-
-    def as_json(self) -> dict[str, Any]:
-        """What decides the cases and verdicts; the number of workers does not."""
-        options: dict[str, Any] = plain(msgspec.to_builtins(self))
-        del options["workers"]
-        return options
-
-
-class CaseSpec(msgspec.Struct, frozen=True):
-    """One case to be drawn."""
-
-    index: int
-    lane: Lane
-    dtype: DType
-    seed: int
-    control: bool
-
-
-class Job(msgspec.Struct, frozen=True):
-    """An architecture and its cases, with all that a worker must know."""
-
-    architecture: Architecture
-    cases: tuple[CaseSpec, ...]
-    checkers: tuple[CheckerName, ...]
-    exhaustive: bool
-    subject: str
 
 
 class ControlResult(msgspec.Struct, frozen=True):
@@ -135,38 +74,6 @@ class Result(msgspec.Struct, frozen=True):
 
 
 DECODER = msgspec.msgpack.Decoder(list[Result])
-
-
-def plan(options: Options) -> Iterator[Job]:
-    """The jobs of a run, without end where `cases` is zero."""
-    cycle = tuple(lane for lane in LANE_CYCLE if not options.lanes or lane in options.lanes)
-    cycle = cycle or options.lanes
-    drawn: dict[tuple[Lane, int], list[Architecture]] = {}
-    index = job = 0
-    seen = Seen()
-    while not options.cases or index < options.cases:
-        lane = cycle[job % len(cycle)]
-        block, place = divmod(job, BATCH)
-        if options.architecture is not None:
-            architecture = options.architecture
-        else:
-            if (lane, block) not in drawn:
-                narrowest: DType = "float32" if "float32" in options.dtypes else "float64"
-                start = options.seed * 2**20 + block * len(LANES) + LANES.index(lane)
-                drawn = {key: value for key, value in drawn.items() if key[1] == block}
-                drawn[lane, block] = generate(options.limits, lane, narrowest, start, BATCH, seen)
-            architecture = drawn[lane, block][place]
-        specs = []
-        for dtype in options.dtypes:
-            if options.cases and index >= options.cases:
-                break
-            seed = options.seed * 2**32 + index
-            control = index % CONTROL_EVERY == CONTROL_EVERY // 2
-            fits = lane != "exact" or is_exact(architecture, dtype)
-            specs.append(CaseSpec(index, lane if fits else "generic", dtype, seed, control))
-            index += 1
-        yield Job(architecture, tuple(specs), options.checkers, options.exhaustive, options.subject)
-        job += 1
 
 
 def run_job(encoded: bytes) -> bytes:

@@ -3,11 +3,17 @@
 A process that dies takes with it whatever its pool was doing, so the pool says nothing
 about who was to blame.  Everything that was lost is done again, one piece at a time, in a
 process apart: what ends that one too is the culprit, and costs itself alone.
+
+Nor may a long run slow down or fill the memory.  JAX keeps all that it ever compiled, so its
+caches are emptied now and then; and loky collects garbage every second, so what stays for
+good, a quarter of a million objects of the libraries, is taken out of the collector's sight.
 """
 
 from __future__ import annotations
 
+import gc
 import signal
+import sys
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
 from types import TracebackType
@@ -62,8 +68,29 @@ class Workers:
             raise
 
     def _submit(self, pool: Any, work: bytes) -> Future[bytes]:
-        future: Future[bytes] = pool.submit(self.function, work)
+        future: Future[bytes] = pool.submit(_work, self.function, work)
         return future
+
+
+PIECES = 50
+"""Of work, after which a process forgets what it compiled."""
+
+_done = 0
+
+
+def _work(function: Callable[[bytes], bytes], work: bytes) -> bytes:
+    """One piece of work, in a process of ours."""
+    global _done
+    answer = function(work)
+    if _done == 0:
+        gc.collect()
+        gc.freeze()
+    _done += 1
+    if _done % PIECES == 0 and "jax" in sys.modules:
+        from backproof.checkers import with_jax
+
+        with_jax.forget()
+    return answer
 
 
 def _processes(count: int) -> Any:

@@ -22,9 +22,10 @@ from backproof.architectures import operators as ops
 from backproof.architectures.cases import LANES, Case
 from backproof.architectures.exactness import is_exact
 from backproof.architectures.generation import Limits
-from backproof.campaign import CONTROL_EVERY, LANE_CYCLE, Job, Options, plan, run
+from backproof.campaign import run
 from backproof.checkers.verdict import Verdict
 from backproof.controls import Control
+from backproof.jobs import CONTROL_EVERY, LANE_CYCLE, CaseSpec, Job, Options, plan
 from backproof.reports.events import (
     AnyEvent,
     CaseFinished,
@@ -76,13 +77,13 @@ def without_time(events: list[AnyEvent]) -> list[bytes]:
 # --- the plan ----------------------------------------------------------------------------
 
 
-def specs(options: Options, count: int) -> list[campaign.CaseSpec]:
+def specs(options: Options, count: int) -> list[CaseSpec]:
     jobs = plan(replace(options, cases=count))
     return [spec for job in jobs for spec in job.cases]
 
 
 @pytest.fixture(scope="module")
-def usual() -> list[campaign.CaseSpec]:
+def usual() -> list[CaseSpec]:
     """The cases of a run with no options."""
     return specs(Options(), 320)
 

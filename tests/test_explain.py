@@ -17,6 +17,7 @@ from backproof.architectures.cases import make_case
 from backproof.checkers import verdict
 from backproof.commands import explain as command
 from backproof.commands.explain import explain
+from backproof.textbook import TEXTBOOK, Parameter, build
 
 DERIVATIVES = {
     "w1_11": -0.1, "w1_12": 0.04, "w1_21": -0.05, "w1_22": 0.02, "w1_31": 0.125,
@@ -142,8 +143,8 @@ def test_every_kind_of_activation_is_explained(activation: str) -> None:
 
 def test_the_textbook_s_values_give_way_to_a_seed_and_to_class_numbers() -> None:
     def values(loss: losses.Loss, seed: int | None) -> Any:
-        architecture = book.build(book.TEXTBOOK, loss=loss)
-        x = command.make_example(architecture, book.TEXTBOOK, seed).input
+        architecture = build(TEXTBOOK, loss=loss)
+        x = command.make_example(architecture, TEXTBOOK, seed).input
         assert x is not None
         return x.tolist()
 
@@ -167,7 +168,7 @@ def test_a_step_too_long_is_told_from_one_that_helps() -> None:
 
 def test_a_tie_names_its_convention() -> None:
     # With the input at 0 and no bias, every z2 is 0: ReLU has no derivative there.
-    architecture = book.build((1, 1, 1), activation=operators.ReLU(), bias=False)
+    architecture = build((1, 1, 1), activation=operators.ReLU(), bias=False)
     case = make_case(
         architecture, {"layers.0.weight": [[1.0]], "layers.2.weight": [[1.0]]}, [[0.0]], [[1.0]]
     )
@@ -184,7 +185,7 @@ def test_a_tie_names_its_convention() -> None:
 def test_a_wrong_product_is_seen_and_ends_in_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = book.derivative
 
-    def doubled(example: book.Example, p: book.Parameter, keep: int) -> book.Derivative:
+    def doubled(example: book.Example, p: Parameter, keep: int) -> book.Derivative:
         d = honest(example, p, keep)
         return book.Derivative(p, d.paths, d.count, 2 * d.value if p.name == "w1_11" else d.value)
 

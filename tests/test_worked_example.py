@@ -18,6 +18,14 @@ from backproof.architectures.operators import Operator
 from backproof.checkers import rounding
 from backproof.checkers.estimate import Estimate
 from backproof.reference import network
+from backproof.textbook import (
+    TEXTBOOK,
+    build,
+    find,
+    parameters,
+    rounded_case,
+    textbook_case,
+)
 
 UNIT = 2.0**-53
 
@@ -50,30 +58,28 @@ def by_hand(name: str) -> float:
 
 
 def textbook() -> book.Example:
-    return book.differentiate(book.textbook_case(book.build(book.TEXTBOOK)))
+    return book.differentiate(textbook_case(build(TEXTBOOK)))
 
 
 def every_derivative(example: book.Example, keep: int = 4) -> list[book.Derivative]:
-    return [
-        book.derivative(example, p, keep) for p in book.parameters(example.architecture).values()
-    ]
+    return [book.derivative(example, p, keep) for p in parameters(example.architecture).values()]
 
 
 def test_the_textbook_example_has_13_derivatives() -> None:
-    assert set(book.parameters(book.build(book.TEXTBOOK))) == set(BY_HAND)
+    assert set(parameters(build(TEXTBOOK))) == set(BY_HAND)
 
 
 @pytest.mark.parametrize("name", BY_HAND)
 def test_each_is_what_pencil_and_paper_give(name: str) -> None:
     """The product of k decimals, each rounded, is off by 2 k u of itself and of a3's 0.1."""
     example = textbook()
-    d = book.derivative(example, book.find(example.architecture, name))
+    d = book.derivative(example, find(example.architecture, name))
     assert abs(d.value - by_hand(name)) <= 16 * UNIT * abs(by_hand(name))
 
 
 def test_a_path_is_its_chain_of_factors_in_order() -> None:
     example = textbook()
-    d = book.derivative(example, book.find(example.architecture, "w1_11"))
+    d = book.derivative(example, find(example.architecture, "w1_11"))
     (path,) = d.paths
     assert [str(f) for f in path.factors] == [
         "dC/da3_1", "da3_1/dz3_1", "dz3_1/da2_1", "da2_1/dz2_1", "dz2_1/dw1_11",
@@ -121,7 +127,7 @@ def cases(draw: Any) -> Case:
     sizes = draw(st.lists(st.integers(1, 4), min_size=2, max_size=4))
     if hidden in GATED:
         sizes = [sizes[0], *(2 * n for n in sizes[1:-1]), sizes[-1]]
-    architecture = book.build(
+    architecture = build(
         sizes,
         activation=hidden(),
         output_activation=last(),
@@ -129,7 +135,7 @@ def cases(draw: Any) -> Case:
         batch=draw(st.integers(1, 3)),
         bias=draw(st.booleans()),
     )
-    make = draw(st.sampled_from([book.rounded_case, draw_case]))
+    make = draw(st.sampled_from([rounded_case, draw_case]))
     return make(architecture, draw(st.integers(0, 10**6)))  # type: ignore[no-any-return]
 
 
@@ -144,7 +150,7 @@ def test_the_sum_over_paths_is_what_one_backward_pass_finds(case: Case) -> None:
     example = book.differentiate(case)
     _, backward = network.value_and_gradients(case)
     measured = rounding.measure(case)
-    for p in book.parameters(case.architecture).values():
+    for p in parameters(case.architecture).values():
         d = book.derivative(example, p, keep=book.MOST_PATHS)
         products = sum(abs(path.product) for path in d.paths)
         length = len(d.paths[0].factors)
@@ -157,35 +163,35 @@ def test_the_sum_over_paths_is_what_one_backward_pass_finds(case: Case) -> None:
 @settings(max_examples=60, deadline=None)
 def test_paths_are_counted_without_walking_them(case: Case) -> None:
     example = book.differentiate(case)
-    for p in book.parameters(case.architecture).values():
+    for p in parameters(case.architecture).values():
         assert book.count_paths(case.architecture, [p]) == sum(1 for _ in book.paths(example, p))
 
 
 def test_softmax_has_a_path_through_every_pair_of_its_units() -> None:
-    architecture = book.build((2, 3, 2), activation=operators.Softmax())
+    architecture = build((2, 3, 2), activation=operators.Softmax())
     # Units 1 to 3 of a2 are all computed from z2_1, and each reaches both outputs.
-    assert book.count_paths(architecture, [book.find(architecture, "w1_11")]) == 3 * 2
+    assert book.count_paths(architecture, [find(architecture, "w1_11")]) == 3 * 2
 
 
 def test_a_gated_unit_is_reached_from_both_halves() -> None:
-    architecture = book.build((1, 4, 1), activation=operators.GLU())
-    example = book.differentiate(book.rounded_case(architecture, 0))
+    architecture = build((1, 4, 1), activation=operators.GLU())
+    example = book.differentiate(rounded_case(architecture, 0))
     for name, unit in (("w1_11", 1), ("w1_31", 1), ("w1_21", 2), ("w1_41", 2)):
-        (path,) = book.paths(example, book.find(architecture, name))
+        (path,) = book.paths(example, find(architecture, name))
         assert path.factors[-2].of == f"a2_{unit}"
 
 
 def test_a_shared_slope_acts_through_every_unit() -> None:
-    architecture = book.build((1, 3, 1), activation=operators.PReLU())
-    slope = book.find(architecture, "s1_1")
+    architecture = build((1, 3, 1), activation=operators.PReLU())
+    slope = find(architecture, "s1_1")
     assert book.count_paths(architecture, [slope]) == 3
     assert slope.description == "a slope of the activation of layer 1"
 
 
 def test_the_first_paths_are_kept_and_all_are_summed() -> None:
-    architecture = book.build((2, 3, 3), batch=2)
-    example = book.differentiate(book.rounded_case(architecture, 1))
-    p = book.find(architecture, "b1_2")
+    architecture = build((2, 3, 3), batch=2)
+    example = book.differentiate(rounded_case(architecture, 1))
+    p = find(architecture, "b1_2")
     few, all_of_them = book.derivative(example, p, 2), book.derivative(example, p, 100)
     assert len(few.paths) == 2
     assert few.count == all_of_them.count == len(all_of_them.paths) == 6
@@ -197,8 +203,8 @@ def test_the_first_paths_are_kept_and_all_are_summed() -> None:
 
 
 def test_numbers_of_two_digits_are_kept_apart() -> None:
-    architecture = book.build((2, 12, 1))
-    names = list(book.parameters(architecture))
+    architecture = build((2, 12, 1))
+    names = list(parameters(architecture))
     assert names[:3] == ["w1_1_1", "w1_1_2", "w1_2_1"]
     assert len(names) == len(set(names)) == 12 * 2 + 12 + 12 + 1
 
@@ -206,34 +212,34 @@ def test_numbers_of_two_digits_are_kept_apart() -> None:
 def test_an_unknown_parameter_is_answered_with_those_that_there_are() -> None:
     words = "w1_11 to w1_32, b1_1 to b1_3, w2_11 to w2_13, b2_1"
     with pytest.raises(ValueError, match=words):
-        book.find(book.build(book.TEXTBOOK), "w3_11")
+        find(build(TEXTBOOK), "w3_11")
 
 
 @pytest.mark.parametrize("sizes", [(), (3,), (2, 0), (-1, 2)])
 def test_sizes_must_be_positive_and_two_at_least(sizes: Sequence[int]) -> None:
     with pytest.raises(ValueError, match="sizes must be two or more integers of at least 1"):
-        book.build(sizes)
+        build(sizes)
 
 
 @pytest.mark.parametrize("axis", [0, -2])
 @pytest.mark.parametrize("op", [operators.Softmax, operators.LogSoftmax])
 def test_softmax_along_the_batch_is_refused(op: Any, axis: int) -> None:
     with pytest.raises(ValueError, match="along the batch mixes the examples"):
-        book.build((2, 3, 1), activation=op(axis=axis))
+        build((2, 3, 1), activation=op(axis=axis))
 
 
 def test_large_networks_are_refused() -> None:
     with pytest.raises(ValueError, match="10,100 parameters, too many to write out"):
-        book.build((100, 100))
-    deep = book.build((9,) * 6)
+        build((100, 100))
+    deep = build((9,) * 6)
     with pytest.raises(ValueError, match="paths to sum over, too many to write out"):
-        book.check_paths(deep, list(book.parameters(deep).values()))
-    book.check_paths(deep, [book.find(deep, "w5_11")])
+        book.check_paths(deep, list(parameters(deep).values()))
+    book.check_paths(deep, [find(deep, "w5_11")])
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_drawn_values_have_two_decimals(loss: losses.Loss) -> None:
-    case = book.rounded_case(book.build((2, 3, 3), loss=loss, batch=4), 3)
+    case = rounded_case(build((2, 3, 3), loss=loss, batch=4), 3)
     assert case.input is not None
     for value in (case.input, case.target, *case.parameters.values()):
         np.testing.assert_allclose(value, np.round(value, 2), rtol=2 * UNIT, atol=2 * UNIT)
@@ -243,12 +249,12 @@ def test_drawn_values_have_two_decimals(loss: losses.Loss) -> None:
 
 def test_the_textbook_s_values_fit_no_other_network() -> None:
     with pytest.raises(ValueError, match="must have shape"):
-        book.textbook_case(book.build((2, 2, 1)))
+        textbook_case(build((2, 2, 1)))
 
 
 def test_a_checker_agrees_within_its_own_bound_and_rounding() -> None:
     example = textbook()
-    d = book.derivative(example, book.find(example.architecture, "w1_11"))
+    d = book.derivative(example, find(example.architecture, "w1_11"))
     measured = rounding.measure(example.case)
     right = np.full((3, 2), -0.1)
     off = Estimate("jax", 0.0, {"layers.0.weight": right + 1e-6})
@@ -266,7 +272,7 @@ def test_a_checker_agrees_within_its_own_bound_and_rounding() -> None:
 
 def test_no_value_is_rounded_to_zero_which_would_hide_its_paths() -> None:
     for seed in range(40):
-        case = book.rounded_case(book.build((4, 5, 3), batch=3), seed)
+        case = rounded_case(build((4, 5, 3), batch=3), seed)
         assert case.input is not None
         assert all((value != 0).all() for value in (*case.parameters.values(), case.input))
         assert np.array_equal(case.input, np.round(case.input, 2))

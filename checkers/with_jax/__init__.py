@@ -151,6 +151,12 @@ def _gradients(architecture: Architecture) -> Callable[..., Any]:
     return jax.jit(gradients, compiler_options=options)
 
 
+def forget() -> None:
+    """Free whatever has been compiled, by us or by the program around."""
+    _gradients.cache_clear()
+    jax.clear_caches()  # type: ignore[no-untyped-call]
+
+
 def _wide(value: Any) -> Any:
     """Floats of a case in float64, exactly; class numbers and masks as they are."""
     return np.asarray(value, np.float64) if value.dtype.kind == "f" else np.asarray(value)

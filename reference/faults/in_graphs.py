@@ -29,7 +29,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "first_use_only",
-        "the cotangent of a tensor that is used twice taken from its last consumer alone",
+        "the cotangent of a tensor that is used several times taken from one of its uses alone",
         13, 2,
         _used_twice,
         _instead(lambda bars: bars[0] * 1),

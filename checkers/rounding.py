@@ -15,7 +15,7 @@ reduction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -218,3 +218,25 @@ def measure_again(case: Case, seed: int, *, normwise: bool = False) -> Rounding:
     entries = sum(size(shape) for shape in case.architecture.tensors.values())
     replicas = max(REPLICAS, min(SECOND_LOOK, MOST_DEVIATIONS // entries))
     return measure(case, replicas=replicas, seed=seed, normwise=normwise)
+
+
+def measure_on_pieces(case: Case, pieces: Sequence[network.Branches], seed: int) -> Rounding:
+    """The normwise rounding on each of these pieces, pooled: what a choice at ties lets through.
+
+    Where a gradient is zero on every piece, rounding still sends back something, and by the
+    piece that was chosen.
+    """
+    found = [
+        measure(case, seed=seed + k, branches=branches, normwise=True)
+        for k, branches in enumerate(pieces)
+    ]
+
+    def pooled(parts: Sequence[Arrays]) -> Arrays:
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    return Rounding(
+        case.dtype,
+        pooled([each.deviations for each in found]),
+        pooled([each.edges for each in found]),
+        max(each.largest for each in found),
+    )

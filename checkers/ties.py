@@ -233,6 +233,15 @@ def distance_to_hull(vertices: Array, g: Array) -> float:
     return float(np.linalg.norm(weights @ vertices - g))
 
 
+def some_branches(case: Case, ties: tuple[Tie, ...]) -> list[network.Branches]:
+    """The pieces of a case with every tie on its first, on its last, and on random ones."""
+    base = network.forward(promote(case)).branches
+    rng = stream(case.seed, "undecided")
+    counts = np.array([len(tie.options) for tie in ties])
+    choices = [first(ties), last(ties), *(rng.integers(counts) for _ in range(6))]
+    return [choose(base, ties, pieces) for pieces in choices]
+
+
 def undecided(case: Case, ties: tuple[Tie, ...]) -> Mapping[str, Array]:
     """For every tensor a mask of the entries that the choice of pieces can change.
 
@@ -240,14 +249,10 @@ def undecided(case: Case, ties: tuple[Tie, ...]) -> Mapping[str, Array]:
     combinations; an entry that never moves does not depend on the convention.
     """
     wide = promote(case)
-    base = network.forward(wide).branches
-    rng = stream(case.seed, "undecided")
-    counts = np.array([len(tie.options) for tie in ties])
-    choices = [first(ties), last(ties), *(rng.integers(counts) for _ in range(6))]
     found: list[Arrays] = []
-    for pieces in choices:
+    for branches in some_branches(case, ties):
         with np.errstate(all="ignore"):
-            trace = network.forward(wide, branches=choose(base, ties, pieces))
+            trace = network.forward(wide, branches=branches)
             found.append(network.backward(wide, trace))
     return {
         name: np.any([other[name] != g for other in found[1:]], axis=0)

@@ -232,24 +232,36 @@ def _look_again(
         lenient = rounding.measure_again(case, seed, normwise=True)
         for checker, n in cancelling:
             latest[checker, n] = compare(sources.subject, by_name[checker], n, lenient, alpha)
-        _excuse_ties(case, latest, cancelling, lenient)
+        failing = [key for key in cancelling if latest[key].status == "FAIL"]
+        _at_ties(case, sources, latest, failing, lenient, alpha)
 
 
-def _excuse_ties(
+def _at_ties(
     case: Case,
+    sources: Sources,
     latest: dict[tuple[str, str], Comparison],
-    keys: Sequence[tuple[str, str]],
+    failing: Sequence[tuple[str, str]],
     lenient: Rounding,
+    alpha: float,
 ) -> None:
-    """A framework proves nothing where what it may lose decides a piece that matters."""
-    failing = [key for key in keys if latest[key].status == "FAIL"]
+    """A framework proves nothing where what it may lose decides a piece that matters.
+
+    Where no piece matters, it may still have lost something on another piece than ours.
+    """
     tied = ties.find(case, lenient, lenient.factor(ALPHA)) if failing else ()
-    undecided = ties.undecided(case, tied) if tied else {}
-    for key in failing:
-        if key[1] == "loss" or not undecided or not undecided[key[1]].any():
-            continue
-        reason = "what it may lose to cancellation decides a tie"
-        latest[key] = msgspec.structs.replace(latest[key], status="INCONCLUSIVE", reason=reason)
+    if not tied:
+        return
+    undecided = ties.undecided(case, tied)
+    allowed = rounding.measure_on_pieces(case, ties.some_branches(case, tied), case.seed)
+    frameworks = {e.checker: e for e in sources.checkers}
+    for checker, n in failing:
+        if n != "loss" and undecided[n].any():
+            reason = "what it may lose to cancellation decides a tie"
+            seen = latest[checker, n]
+            latest[checker, n] = msgspec.structs.replace(seen, status="INCONCLUSIVE", reason=reason)
+        else:
+            found = compare(sources.subject, frameworks[checker], n, allowed, alpha)
+            latest[checker, n] = found
 
 
 def _differ(

@@ -598,3 +598,29 @@ def test_a_hull_too_coarse_to_see_one_percent_proves_nothing(
     verdict = verify(case)
     assert verdict.status == "INCONCLUSIVE"
     assert "too large to prove anything" in verdict.reason
+
+
+def test_rounding_of_a_zero_gradient_may_go_to_another_tied_entry() -> None:
+    """The cosine of single numbers is +-1, so its gradient is zero; PyTorch's is 1e-16, and it
+    shares that among equal maxima, where our zero went to the first of them.
+    """
+    a = Architecture(
+        input=(3, 3, 3, 1, 1),
+        layers=(
+            ops.LeakyReLU(0.1),
+            ops.Dense(1, bias=False),
+            ops.Max((-2, -3), keep=True),
+        ),
+        loss=ls.Cosine(),
+        penalties=(ls.L1(0.01),),
+    )
+    case = draw_case(a, 4294970441, "tie", "float32")
+    assert verify(case).status == "PASS"
+
+    def wrong(given: Case) -> Any:
+        loss, gradients = reference_subject(given)
+        bar = gradients["layers.1.output"].copy()
+        bar[2, 1, 2] = 1e-5
+        return loss, {**gradients, "layers.1.output": bar}
+
+    assert verify(case, wrong).status == "FAIL"

@@ -22,10 +22,14 @@ CHECKERS: tuple[CheckerName, ...] = get_args(CheckerName)
 
 @dataclass(frozen=True)
 class Sources:
-    """The subject's and the checkers' estimates of one case, and the rounding they share."""
+    """The subject's and the checkers' estimates of one case, and the rounding they share.
+
+    `skipped` are the checkers that could not say.
+    """
 
     subject: Estimate
     checkers: tuple[Estimate, ...]
+    skipped: tuple[CheckerVerdict, ...]
     rounding: Rounding
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from ..architectures.cases import Case
+from ..architectures.operators import size
 from ..reference.arrays import Array
 from . import complex_step, finite_differences, rounding, ties
 from .asking import directions
@@ -23,7 +24,7 @@ TITLES = {"jax": "JAX", "torch": "PyTorch"}
 
 
 class Hulls:
-    """The hulls around one tie point, over the tensors `names`."""
+    """The hulls around one tie point, over the tensors `names` together."""
 
     def __init__(
         self, case: Case, tied: tuple[ties.Tie, ...], names: tuple[str, ...], measured: Rounding
@@ -39,17 +40,12 @@ class Hulls:
         self.confirmed = self._confirm()
 
     def _gradients(self, choices: list[ties.Pieces]) -> Array:
-        full = ties.gradient_names(self.case)
-        rows = ties.piece_gradients(self.case, self.tied, choices)
-        sizes = [self._size(n) for n in full]
-        keep = np.concatenate(
-            [np.full(s, n in self.names) for n, s in zip(full, sizes, strict=True)]
-        )
-        return rows[:, keep]
+        return ties.piece_gradients(self.case, self.tied, choices, self.names)
 
-    def _size(self, name: str) -> int:
-        a = self.case.architecture
-        return int(np.prod({**a.parameters, **a.edges}[name]))
+    def _combinations(self) -> Array:
+        if self._all is None:
+            self._all = self._gradients(ties.all_choices(self.tied))
+        return self._all
 
     def _tolerance(self, vertices: int) -> float:
         """Rounding on either side of every tie, and the backward error of least squares."""
@@ -83,10 +79,14 @@ class Hulls:
         distance = ties.distance_to_hull(self._nearby, g)
         if distance <= self.tolerance:
             return "nearby", distance
-        if self._all is None:
-            self._all = self._gradients(ties.all_choices(self.tied))
-        distance = ties.distance_to_hull(self._all, g)
+        distance = ties.distance_to_hull(self._combinations(), g)
         return ("combination" if distance <= self.tolerance else "outside"), distance
+
+    def distance_of(self, name: str, g: Array) -> float:
+        """The distance of the part of g that is one tensor's, to the hull of such parts."""
+        sizes = [size(self.case.architecture.tensors[n]) for n in self.names]
+        part = np.repeat(self.names, sizes) == name
+        return ties.distance_to_hull(self._combinations()[:, part], g[part])
 
     def convention(self, g: Array, frameworks: Mapping[str, Array]) -> str:
         """In words, which choice g is."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from ..architectures.cases import Case, stream, target_name
 from ..architectures.losses import flat_shape
-from ..architectures.operators import Shape
+from ..architectures.operators import Shape, size
 from ..reference import network
 from ..reference.arrays import Array, Arrays, Choice, Kink, pick
 from ..reference.losses import penalties
@@ -41,7 +41,7 @@ MOST_TIES = 10
 """Above 2 to this power the combinations of pieces are not enumerated."""
 
 MOST_ENTRIES = 4096
-"""Above this many entries of parameters and input no gradient is taken on every piece."""
+"""Above this many entries of open tensors no gradient is taken on every piece."""
 
 SAMPLES = 64
 """Directions in which pieces realised nearby are looked for."""
@@ -181,17 +181,17 @@ def realised(case: Case, ties: tuple[Tie, ...], seed: int) -> list[Pieces]:
     return list(np.unique(found, axis=0))
 
 
-def enumerable(case: Case, ties: tuple[Tie, ...]) -> bool:
-    """Whether the combinations of pieces are few enough, on a network small enough."""
-    a = case.architecture
-    shapes = {**a.parameters, **a.edges}
-    size = sum(int(np.prod(shapes[n])) for n in gradient_names(case))
-    combinations = math.prod(len(tie.options) for tie in ties)
-    return combinations <= 2**MOST_TIES and size <= MOST_ENTRIES
+def enumerable(case: Case, ties: tuple[Tie, ...], names: Sequence[str]) -> str:
+    """Why the gradients of these tensors cannot be taken on every combination; empty if not."""
+    if math.prod(len(tie.options) for tie in ties) > 2**MOST_TIES:
+        return f"{len(ties)} ties, too many to enumerate"
+    if sum(size(case.architecture.tensors[n]) for n in names) > MOST_ENTRIES:
+        return f"{len(ties)} tie{'s' if len(ties) > 1 else ''} in a network of many entries"
+    return ""
 
 
 def gradient_names(case: Case) -> tuple[str, ...]:
-    """The tensors whose gradients the hulls are made of: the parameters and the input."""
+    """The tensors whose gradients are what is asked for: the parameters and the input."""
     a = case.architecture
     return (*a.parameters, *(("input",) if a.input is not None else ()))
 
@@ -201,10 +201,11 @@ def flatten(gradients: Mapping[str, Array], names: tuple[str, ...]) -> Array:
     return np.concatenate([np.asarray(gradients[n], dtype=np.float64).ravel() for n in names])
 
 
-def piece_gradients(case: Case, ties: tuple[Tie, ...], choices: list[Pieces]) -> Array:
-    """The gradient on each combination of pieces, by complex step; shape (len(choices), N)."""
+def piece_gradients(
+    case: Case, ties: tuple[Tie, ...], choices: list[Pieces], names: tuple[str, ...]
+) -> Array:
+    """The named gradients on each combination of pieces, by complex step; (len(choices), N)."""
     base = Probe(case).trace.branches
-    names = gradient_names(case)
     rows = []
     for pieces in choices:
         probe = Probe(case, choose(base, ties, pieces))

@@ -71,16 +71,14 @@ def verify(
 
     tied = ties.find(case, measured, measured.factor(ALPHA))
     undecided = ties.undecided(case, tied) if tied else {}
-    open_names = {name for name, mask in undecided.items() if mask.any()}
-    matters = not open_names.isdisjoint(ties.gradient_names(case))
-    if matters and not ties.enumerable(case, tied):
-        return _off_the_tie(case, subject, len(tied), checkers)
+    open_names = tuple(n for n in a.tensors if n in undecided and undecided[n].any())
+    matters = not set(open_names).isdisjoint(ties.gradient_names(case))
+    if matters and (reason := ties.enumerable(case, tied, open_names)):
+        return _off_the_tie(case, subject, reason, checkers, exhaustive)
 
     found, skipped = estimates(case, checkers, exhaustive=exhaustive)
     entries = {name: np.asarray(g) for name, g in gradients.items()} | {"loss": np.asarray(loss)}
-    sources = Sources(Estimate("subject", float(loss), entries=entries), found, measured)
-    if matters:
-        return judge_at_ties(case, sources, skipped, tied, checkers)
+    sources = Sources(Estimate("subject", float(loss), entries=entries), found, skipped, measured)
     names = [name for name in ("loss", *a.tensors) if name in entries and name not in open_names]
     if bit_for_bit(case):
         comparisons = [
@@ -92,8 +90,12 @@ def verify(
     def agree(checkers: Sequence[str], tensor: str) -> bool:
         return _agree(case, sources, checkers, tensor)
 
-    convention = "ties do not change any gradient" if tied else ""
-    return conclude(a, comparisons, skipped, len(checkers), agree, convention)
+    convention = "ties do not change any gradient" if tied and not matters else ""
+    verdict = conclude(a, comparisons, skipped, len(checkers), agree, convention)
+    if not matters or verdict.status == "FAIL":
+        return verdict
+    given = tuple(name for name in open_names if name in entries)
+    return judge_at_ties(case, sources, verdict, comparisons, tied, given, checkers)
 
 
 def _agree(case: Case, sources: Sources, checkers: Sequence[str], tensor: str) -> bool:
@@ -134,17 +136,23 @@ def _out_of_range(
 
 
 def _off_the_tie(
-    case: Case, subject: Subject, count: int, checkers: Sequence[CheckerName]
+    case: Case,
+    subject: Subject,
+    reason: str,
+    checkers: Sequence[CheckerName],
+    exhaustive: bool,
 ) -> Verdict:
-    """Too many ties to enumerate: the verdict at a point close by, which says so."""
+    """Where ties cannot be enumerated: the verdict at a point close by, which says so."""
     moved = ties.off_the_tie(case)
     measured = rounding.measure(moved, seed=case.seed)
     tied = ties.find(moved, measured, measured.factor(ALPHA))
     undecided = ties.undecided(moved, tied) if tied else {}
     if any(undecided[n].any() for n in ties.gradient_names(moved) if n in undecided):
-        return Verdict("INCONCLUSIVE", f"{count} ties, which a small move does not break")
-    verdict = verify(moved, subject, checkers=checkers)
-    note = f"{count} ties, too many to enumerate; verified at a point close by"
+        return Verdict("INCONCLUSIVE", f"{reason}, which a small move does not break")
+    verdict = verify(moved, subject, checkers=checkers, exhaustive=exhaustive)
+    note = f"{reason}; verified at a point close by"
+    if verdict.convention:
+        note += f", where {verdict.convention}"
     return msgspec.structs.replace(verdict, convention=note)
 
 

@@ -225,10 +225,17 @@ def test_a_framework_outside_the_hull_is_the_odd_one_out(
 
 
 def test_finite_differences_that_disagree_do_not_confirm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finite_differences, "along", lambda *_: (np.array([9.0]), np.array([0.0])))
+    right = finite_differences.along
+
+    def along(probe: Probe, name: str, *rest: Any) -> Any:
+        there = name in ties.gradient_names(RELU)
+        return (np.array([9.0]), np.array([0.0])) if there else right(probe, name, *rest)
+
+    monkeypatch.setattr(finite_differences, "along", along)
     found = verify(RELU)
     assert found.status == "PASS", "the frameworks confirm"
-    assert "finite_differences" not in {c.checker for c in found.checkers}
+    of_the_hull = verify(RELU, returning(input=0.0))
+    assert "finite_differences" not in {c.checker for c in of_the_hull.checkers}
     alone = verify(RELU, checkers=("finite_differences", "complex_step"))
     assert (alone.status, alone.reason) == (
         "INCONCLUSIVE",
@@ -491,7 +498,7 @@ def test_ties_that_no_small_move_breaks_are_inconclusive(monkeypatch: pytest.Mon
     found = verify(MANY)
     assert (found.status, found.reason) == (
         "INCONCLUSIVE",
-        "16 ties, which a small move does not break",
+        "16 ties, too many to enumerate, which a small move does not break",
     )
 
 
@@ -499,7 +506,8 @@ def test_a_network_too_large_to_enumerate_is_verified_close_by(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ties, "MOST_ENTRIES", 0)
-    assert "too many to enumerate" in verify(RELU).convention
+    found = verify(RELU)
+    assert found.convention == "1 tie in a network of many entries; verified at a point close by"
 
 
 def test_moving_off_the_ties_keeps_the_network_and_its_dtype() -> None:
@@ -527,7 +535,9 @@ def test_gradients_on_pieces_are_those_of_the_reference_on_these_pieces() -> Non
         choices = ties.all_choices(tied)
         names = ties.gradient_names(case)
         base = Probe(case).trace.branches
-        for pieces, found in zip(choices, ties.piece_gradients(case, tied, choices), strict=True):
+        for pieces, found in zip(
+            choices, ties.piece_gradients(case, tied, choices, names), strict=True
+        ):
             chosen = ties.choose(base, tied, pieces)
             right = on_pieces(constantly(chosen))(case)[1]
             expected = ties.flatten(right, names)
@@ -558,7 +568,9 @@ def test_a_convention_of_the_subject_is_judged_on_the_tensors_that_it_gives() ->
 
 def test_ties_whose_sides_are_not_finite_are_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        ties, "piece_gradients", lambda case, tied, choices: np.full((len(choices), 1), np.inf)
+        ties,
+        "piece_gradients",
+        lambda case, tied, choices, names: np.full((len(choices), 1), np.inf),
     )
     monkeypatch.setattr(hulls.Hulls, "_tolerance", lambda self, vertices: 1.0)
     found = verify(RELU)
@@ -624,3 +636,47 @@ def test_rounding_of_a_zero_gradient_may_go_to_another_tied_entry() -> None:
         return loss, {**gradients, "layers.1.output": bar}
 
     assert verify(case, wrong).status == "FAIL"
+
+
+BESIDE = make_case(
+    Architecture((2, 2), (ops.Dense(2), ops.ReLU(), ops.Dense(1)), ls.SquaredError()),
+    {
+        "layers.0.weight": [[1.0, -1.0], [0.5, 2.0]], "layers.0.bias": [0.0, 0.25],
+        "layers.2.weight": [[1.0, -2.0]], "layers.2.bias": [0.5],
+    },
+    [[1.0, 1.0], [2.0, 1.0]],
+    [[0.5], [-1.0]],
+)  # fmt: skip
+"""Unit 0 ties on the first row; what no tie can change is the loss and all above."""
+
+
+def scaled(name: str, factor: float) -> Subject:
+    """The reference with one tensor, or the loss, multiplied."""
+
+    def subject(case: Case) -> tuple[Array, Mapping[str, Array]]:
+        loss, right = reference_subject(case)
+        if name == "loss":
+            return loss * np.asarray(factor), right
+        return loss, {**right, name: right[name] * np.asarray(factor)}
+
+    return subject
+
+
+@pytest.mark.parametrize(
+    "name, operator",
+    [
+        ("loss", "squared_error"), ("layers.2.output", "squared_error"),
+        ("layers.1.output", "dense"), ("layers.2.bias", "dense"), ("layers.2.weight", "dense"),
+        ("layers.0.output", "relu"), ("layers.0.weight", "dense"), ("input", "dense"),
+    ],
+)  # fmt: skip
+def test_beside_a_tie_every_tensor_is_still_verified(name: str, operator: str) -> None:
+    """The loss, the cotangents above the tie, the one at it, and what lies below."""
+    assert len(found_in(BESIDE)) == 1
+    right = verify(BESIDE)
+    assert (right.status, right.convention[:5]) == ("PASS", "at 1 ")
+    found = verify(BESIDE, scaled(name, 7.0))
+    assert (found.status, found.operator, found.tensor) == ("FAIL", operator, name)
+    rows = {o.operator: o.status for o in found.operators}
+    assert rows[operator] == "FAIL"
+    assert list(rows.values()).count("FAIL") == 1

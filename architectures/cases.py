@@ -22,7 +22,7 @@ import numpy.typing as npt
 from .architecture import Architecture, is_weight
 from .exactness import bias_offset
 from .losses import CTC, target_kind, target_shape
-from .operators import Data, Shape
+from .operators import Data, Embedding, Shape, Variable
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
@@ -70,16 +70,16 @@ def draw_case(
     dtype: DType = "float64",
 ) -> Case:
     """Draw values for an architecture.  The same arguments give the same case."""
-    draw = _DRAWS[lane]
+    given = _given(architecture)
     parameters = {
-        name: draw(stream(seed, name), shape, name, seed)
+        name: _draw(lane, seed, name, shape, given)
         for name, shape in architecture.parameters.items()
     }
     shape = architecture.input
-    x = None if shape is None else draw(stream(seed, "input"), shape, "input", seed)
+    x = None if shape is None else _draw(lane, seed, "input", shape, given)
     data = {n: _draw_data(stream(seed, n), spec) for n, spec in architecture.data.items()}
     targets = {
-        site: _draw_target(architecture, site, stream(seed, target_name(site)), lane, seed)
+        site: _draw_target(architecture, site, lane, seed)
         for site, loss in architecture.losses.items()
         if target_kind(loss) != "none"
     }
@@ -219,7 +219,26 @@ def _first_bad(array: Array) -> tuple[int, ...]:
 # --- values ----------------------------------------------------------------------------
 
 
-def _generic(rng: np.random.Generator, shape: Shape, name: str, seed: int) -> Array:
+def _given(a: Architecture) -> frozenset[str]:
+    """What the network is given: its input or, where it has none, what its first layers hold."""
+    if a.input is not None:
+        return frozenset({"input"})
+    held = (Variable, Embedding)
+    return frozenset(
+        name for layer, own in zip(a.layers, a.own, strict=True)
+        if isinstance(layer, held) for name in own.values()
+    )  # fmt: skip
+
+
+def _draw(lane: Lane, seed: int, name: str, shape: Shape, given: frozenset[str]) -> Array:
+    """The values of one tensor."""
+    rng = stream(seed, name)
+    if lane == "extreme":
+        return _extreme(rng, shape, name, EXTREMES[seed % len(EXTREMES)], name in given)
+    return _DRAWS[lane](rng, shape, name)
+
+
+def _generic(rng: np.random.Generator, shape: Shape, name: str) -> Array:
     if is_weight(name):
         return np.asarray(rng.normal(size=shape) / np.sqrt(np.prod(shape[1:])))
     if name.endswith("slope"):
@@ -229,7 +248,7 @@ def _generic(rng: np.random.Generator, shape: Shape, name: str, seed: int) -> Ar
     return rng.normal(size=shape)
 
 
-def _exact(rng: np.random.Generator, shape: Shape, name: str, seed: int) -> Array:
+def _exact(rng: np.random.Generator, shape: Shape, name: str) -> Array:
     if name.endswith("bias"):  # off the integers, so that no pre-activation is a tie
         layer = int(name.split(".")[1])
         return rng.integers(-1, 2, size=shape) + bias_offset(layer)
@@ -238,7 +257,7 @@ def _exact(rng: np.random.Generator, shape: Shape, name: str, seed: int) -> Arra
     return rng.choice([-2.0, -1.0, 1.0, 2.0], size=shape)
 
 
-def _tie(rng: np.random.Generator, shape: Shape, name: str, seed: int) -> Array:
+def _tie(rng: np.random.Generator, shape: Shape, name: str) -> Array:
     if name.endswith("slope"):
         return rng.choice([0.25, 0.5], size=shape)
     if name.endswith("direction"):  # a row of zeros has none
@@ -246,29 +265,28 @@ def _tie(rng: np.random.Generator, shape: Shape, name: str, seed: int) -> Array:
     return rng.integers(-2, 3, size=shape).astype(float)
 
 
-def _extreme(rng: np.random.Generator, shape: Shape, name: str, seed: int) -> Array:
-    base = _generic(rng, shape, name, seed)
+def _extreme(rng: np.random.Generator, shape: Shape, name: str, extreme: str, given: bool) -> Array:
+    base = _generic(rng, shape, name)
     if name.endswith("slope"):
         return base
-    match EXTREMES[seed % len(EXTREMES)]:
+    match extreme:
         case "saturated":
             return base * 16.0
         case "tiny":
             return base * 2.0**-30
         case "huge":
-            return base * (2.0**20 if name == "input" else 1.0)
+            return base * (2.0**20 if given else 1.0)
         case "mixed":
             scales: Array = 2.0 ** rng.integers(-20, 9, size=shape)
             return base * scales
         case _:
-            return base + (1000.0 if name == "input" else 0.0)
+            return base + (1000.0 if given else 0.0)
 
 
-_DRAWS: Mapping[Lane, Callable[[np.random.Generator, Shape, str, int], Array]] = {
+_DRAWS: Mapping[str, Callable[[np.random.Generator, Shape, str], Array]] = {
     "generic": _generic,
     "exact": _exact,
     "tie": _tie,
-    "extreme": _extreme,
 }
 
 
@@ -284,10 +302,9 @@ def _draw_data(rng: np.random.Generator, spec: Data) -> Array:
             return rng.normal(size=spec.shape)
 
 
-def _draw_target(
-    architecture: Architecture, site: str, rng: np.random.Generator, lane: Lane, seed: int
-) -> Array:
-    loss = architecture.losses[site]
+def _draw_target(architecture: Architecture, site: str, lane: Lane, seed: int) -> Array:
+    loss, name = architecture.losses[site], target_name(site)
+    rng = stream(seed, name)
     y = architecture.edges[architecture.loss_sources[site][0]]
     shape = target_shape(loss, y)
     match target_kind(loss):
@@ -308,7 +325,7 @@ def _draw_target(
             p = rng.dirichlet(np.ones(shape[-1]), size=shape[:-1])
             return np.log(np.maximum(p, 2.0**-40))
         case _:
-            return _DRAWS[lane](rng, shape, target_name(site), seed)
+            return _draw(lane, seed, name, shape, frozenset())
 
 
 def _draw_labels(loss: Any, rng: np.random.Generator, y: Shape) -> Array:

@@ -56,7 +56,7 @@ def _activations() -> dict[type[Operator], list[Configuration]]:
 
 
 def _convolutions() -> dict[type[Operator], list[Configuration]]:
-    found: dict[type[Operator], list[Configuration]] = {
+    return {
         ops.Conv1d: _all(
             (SIGNAL,),
             ops.Conv1d(3, (3,)),
@@ -98,6 +98,11 @@ def _convolutions() -> dict[type[Operator], list[Configuration]]:
             ops.ConvTranspose2d(6, (2, 2), stride=(1, 3), dilation=(2, 1), groups=2, bias=False),
             ops.ConvTranspose2d(4, (3, 3), padding=(2, 1), groups=4),
         ),
+    }
+
+
+def _pooling() -> dict[type[Operator], list[Configuration]]:
+    found: dict[type[Operator], list[Configuration]] = {
         ops.MaxPool1d: _all(
             (SIGNAL,), ops.MaxPool1d((2,)), ops.MaxPool1d((3,), stride=(2,), padding=(1,))
         ),
@@ -170,9 +175,9 @@ def _normalisations() -> dict[type[Operator], list[Configuration]]:
     }  # fmt: skip
 
 
-def _sequences() -> dict[type[Operator], list[Configuration]]:
+def _attention() -> dict[type[Operator], list[Configuration]]:
     attended = (QUERIES, KEYS, VALUES)
-    found: dict[type[Operator], list[Configuration]] = {
+    return {
         ops.Attention: [
             *_all(
                 attended,
@@ -202,6 +207,10 @@ def _sequences() -> dict[type[Operator], list[Configuration]]:
             (ops.Rotary(), (SEQUENCE,)), (ops.Rotary(100.0), ((2, 2, 3, 6),)),
         ],
     }  # fmt: skip
+
+
+def _recurrences() -> dict[type[Operator], list[Configuration]]:
+    found: dict[type[Operator], list[Configuration]] = {}
     x, units, steps = (2, 4, 3), 2, (2, 4)
     for kind in (ops.RNN, ops.LSTM, ops.GRU):
         more: list[Operator] = []
@@ -325,8 +334,10 @@ CONFIGURATIONS: Mapping[type[Operator], list[Configuration]] = {
         (ops.Upsample((2, 2), "bilinear", align_corners=True), ((2, 1, 1, 3),)),
     ],
     **_convolutions(),
+    **_pooling(),
     **_normalisations(),
-    **_sequences(),
+    **_attention(),
+    **_recurrences(),
 }
 """Every configuration class, by operator."""
 

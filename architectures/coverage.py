@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 from . import operators as ops
 from .architecture import Architecture, Slot
 from .configurations import CONFIGURATIONS
-from .losses import LOSSES
+from .losses import LOSSES, MAKES_PROBABILITIES, TAKES_PROBABILITIES
 from .operators import output_shape
 
 Pair = tuple[str, str]
@@ -95,12 +96,16 @@ RESHAPING: dict[type[ops.Operator], tuple[set[int], set[int]]] = {
 }
 """The ranks that they take and make."""
 
-NEEDS_PROBABILITIES = frozenset({"binary_cross_entropy", "dice"})
-PROBABILITIES = frozenset({"sigmoid", "hard_sigmoid", "softmax"})
+
+def _names(kinds: Iterable[Any]) -> frozenset[str]:
+    return frozenset(str(kind.__struct_config__.tag) for kind in kinds)
+
+
+TAKERS, MAKERS = _names(TAKES_PROBABILITIES), _names(MAKES_PROBABILITIES)
 
 
 def _allowed(maker: str, taker: str) -> bool:
-    return taker not in NEEDS_PROBABILITIES or maker in PROBABILITIES
+    return taker not in TAKERS or maker in MAKERS
 
 
 class Seen:

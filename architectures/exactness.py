@@ -201,17 +201,13 @@ def _total(bars: Sequence[Bar]) -> Bar:
 def _fans(a: Architecture, i: int) -> tuple[float, float, float]:
     """Of a weighted layer: the terms of an output, of an x_bar, and of an entry of W_bar."""
     layer, x, y = a.layers[i], a.inputs_of(i)[0], a.edges[edge_name(i + 1)]
-    weight = next(s for n, s in _own_shapes(a, i).items() if n == "weight")
+    weight = a.parameters[a.own[i]["weight"]]
     if isinstance(layer, ops.Dense):
         return weight[1], weight[0], size(x[:-1])
     taps = size(weight[2:])
     groups = getattr(layer, "groups", 1)
     inwards, outwards = x[1] // groups * taps, y[1] // groups * taps
     return inwards, outwards, x[0] * max(size(x[2:]), size(y[2:]))
-
-
-def _own_shapes(a: Architecture, i: int) -> dict[str, Shape]:
-    return {name: a.parameters[full] for name, full in a.own[i].items()}
 
 
 def _forward(a: Architecture, i: int, xs: list[Span]) -> Span | None:

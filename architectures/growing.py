@@ -142,9 +142,17 @@ def _allowed(g: Growing) -> list[type[ops.Operator]]:
     chosen = [kind for name, kind in OPERATOR_NAMES.items() if not names or name in names]
     chosen = [kind for kind in chosen if kind in STRATEGIES or kind in JOINT]
     chosen.sort(key=lambda kind: kind not in ops.ACTIVATIONS)
-    exact = [kind for kind in chosen if kind in EXACT_OPERATORS]
-    useful = exact and exact != [ops.Dense]
-    return exact if g.lane == "exact" and useful else chosen
+    if g.lane == "exact" and (not names or exact_names(g.limits)):
+        return [kind for kind in chosen if kind in EXACT_OPERATORS]
+    return chosen
+
+
+def exact_names(limits: Limits) -> frozenset[str]:
+    """Of the operators given by name those that round nothing: the exact lane's, where any is.
+
+    The dense layers that come with activations do not count: alone they are not what was asked.
+    """
+    return limits.drawable & {_tag(kind) for kind in EXACT_OPERATORS}
 
 
 def _fitting(g: Growing, allowed: list[type[ops.Operator]]) -> list[type[ops.Operator]]:

@@ -38,15 +38,25 @@ class Limits:
     operators: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        gated = {str(kind.__struct_config__.tag) for kind in GATED}
-        if self.max_width < 2 and self.activations and set(self.activations) <= gated:
-            names = " and ".join(sorted(gated))
+        asked = {*self.operators, *self.activations}
+        if asked == {"variable"}:
+            raise ValueError(
+                "operators must name more than variable, which is drawn only as an input of others"
+            )
+        if asked and not self.drawable:
+            names = " and ".join(sorted(_by_name(GATED)))
             raise ValueError(f"{names} halve the features, so max_width must be at least 2")
 
     @property
     def feed_forward(self) -> bool:
         """Whether dense layers and activations alone are asked for."""
         return bool(self.activations) and not self.operators
+
+    @property
+    def drawable(self) -> frozenset[str]:
+        """Of the operators given by name, those that are drawn for themselves in this width."""
+        never = {"variable", *(_by_name(GATED) if self.max_width < 2 else ())}
+        return frozenset({*self.operators, *self.activations} - never)
 
     @property
     def names(self) -> frozenset[str]:

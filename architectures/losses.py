@@ -6,8 +6,9 @@ that the loss takes (the last one, where it names none) and t the target.
 Losses of entries: y and t have one shape (N, ...) with n entries.  Reductions of their
 terms: `sum` adds them all, `mean` divides that by n, `batch_mean` divides it by N.
 
-Losses of rows: y has shape (..., C).  A row is what stands along the last axis; "the batch
-size" is the number of rows, "features" is C.
+Losses of rows: y has shape (..., C), and so has t; where it holds class numbers it has one
+for each row, the shape (...).  A row is what stands along the last axis, "features" is C.
+Reductions: `sum` adds the row terms, `mean` divides that by the number of rows.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .checks import (
     check_number,
     check_tuple,
 )
-from .operators import Operator, Shape, size
+from .operators import HardSigmoid, Operator, Shape, Sigmoid, Softmax, size
 from .operators.base import check_sizes
 
 Reduction = Literal["sum", "mean", "batch_mean"]
@@ -113,11 +114,11 @@ class CrossEntropy(Loss, frozen=True, tag="cross_entropy"):
     """Softmax cross-entropy of logits y, with s = `label_smoothing`, C = features,
     w = `class_weights` (all ones where absent), q = log_softmax(y) along the features.
 
-    `indices`: t of shape (batch,) holds class numbers.  The rows with t = `ignore_index`
+    `indices`: t of shape (...) holds class numbers.  The rows with t = `ignore_index`
     count for nothing.  Row term: -(1 - s) w_t q_t - (s / C) sum_c w_c q_c.
     `mean` divides the sum of the rows by the sum of w_t over the rows that count.
-    `probabilities`: t of shape (batch, C), rows summing to one.
-    Row term: -sum_c w_c ((1 - s) t_c + s / C) q_c.  `mean` divides by the batch size.
+    `probabilities`: t of shape (..., C), rows summing to one.
+    Row term: -sum_c w_c ((1 - s) t_c + s / C) q_c.  `mean` divides by the number of rows.
     """
 
     target: Literal["indices", "probabilities"] = "indices"
@@ -135,7 +136,7 @@ class CrossEntropy(Loss, frozen=True, tag="cross_entropy"):
 
 
 class NegativeLogLikelihood(Loss, frozen=True, tag="negative_log_likelihood"):
-    """y holds log-probabilities, t of shape (batch,) class numbers.  Row term: -w_t y_t.
+    """y holds log-probabilities, t of shape (...) class numbers.  Row term: -w_t y_t.
 
     Weights, ignored class and `mean` as in cross-entropy.
     """
@@ -176,10 +177,10 @@ class BinaryCrossEntropyWithLogits(Loss, frozen=True, tag="binary_cross_entropy_
 
 
 class Hinge(Loss, frozen=True, tag="hinge"):
-    """Multi-class (Weston and Watkins 1999), t of shape (batch,) class numbers.
+    """Multi-class (Weston and Watkins 1999), t of shape (...) class numbers.
 
     Row term: sum over c != t of max(0, margin - y_t + y_c), divided by nothing.
-    `mean` divides the sum of the rows by the batch size.
+    `mean` divides the sum of the rows by their number.
     """
 
     margin: Positive = 1.0
@@ -239,10 +240,10 @@ class CTC(Loss, frozen=True, tag="ctc"):
 
 
 class TripletMargin(Loss, frozen=True, tag="triplet_margin"):
-    """Of three edges a, p, n (N, D): max(0, d(a, p) - d(a, n) + margin) by row; no target.
+    """Of three edges a, p, n (..., C): max(0, d(a, p) - d(a, n) + margin) by row; no target.
 
     d(u, v) = |u - v + epsilon|, the 2-norm, epsilon added to every entry (Balntas et al.
-    2016).  `mean` divides the sum of the rows by N.
+    2016).  `mean` divides the sum of the rows by their number.
     """
 
     margin: Positive = 1.0
@@ -307,6 +308,10 @@ ROWS: tuple[type[Loss], ...] = (
     CrossEntropy, NegativeLogLikelihood, Hinge, SquaredHinge, Cosine, TripletMargin,
 )  # fmt: skip
 """The losses of rows; all others but `ctc` are losses of entries."""
+
+TAKES_PROBABILITIES: tuple[type[Loss], ...] = (BinaryCrossEntropy, Dice)
+MAKES_PROBABILITIES: tuple[type[Operator], ...] = (Sigmoid, HardSigmoid, Softmax)
+"""The only layers that the former may follow."""
 
 TargetKind = Literal[
     "real", "unit", "indices", "probabilities", "log_probabilities", "labels", "none"
@@ -377,9 +382,7 @@ def check_loss(loss: Loss, edges: tuple[Shape, ...], last: Operator | None) -> N
         raise ValueError(
             f"ignore_index must be one of the {features} classes and leave another, got {ignored}"
         )
-    if isinstance(loss, BinaryCrossEntropy | Dice) and (
-        last is None or last.name not in {"sigmoid", "hard_sigmoid", "softmax"}
-    ):
+    if isinstance(loss, TAKES_PROBABILITIES) and not isinstance(last, MAKES_PROBABILITIES):
         advice = (
             " (for logits use binary_cross_entropy_with_logits)"
             if isinstance(loss, BinaryCrossEntropy)

@@ -44,20 +44,14 @@ def rebuilt(
     kept = _needed([n for _, names in losses for n in names], sources)
     numbers = {old: new for new, old in enumerate(kept)}
     names = {"input": "input"} | {edge_name(i + 1): edge_name(numbers[i] + 1) for i in kept}
-    owners: dict[int, int] = {}
+    shares = _renumbered({old: changed[old].share for old in kept}, numbers)
     made = []
     for new, old in enumerate(kept):
         layer = changed[old]
         inputs = tuple(names[n] for n in sources[old])
         default = RULES[type(layer)].arity[1] == 0 or inputs == (edge_name(new),)
-        share = ""
-        if layer.share:
-            owner = int(layer.share.split(".")[1])
-            share = f"layers.{numbers[owner]}" if owner in numbers else ""
-            if owner not in numbers:  # the first that is left of its sharers becomes the owner
-                share = f"layers.{owners[owner]}" if owner in owners else ""
-                owners.setdefault(owner, new)
-        made.append(msgspec.structs.replace(layer, inputs=() if default else inputs, share=share))
+        inputs = () if default else inputs
+        made.append(msgspec.structs.replace(layer, inputs=inputs, share=shares[old]))
     edge = (edge_name(len(kept)),)
     found = []
     for x, taken in losses:
@@ -68,6 +62,24 @@ def rebuilt(
     return Architecture(
         shape, tuple(made), found[0], fields.pop("penalties", a.penalties), tuple(found[1:])
     )
+
+
+def _renumbered(shares: Mapping[int, str], numbers: Mapping[int, int]) -> dict[int, str]:
+    """What the layers that are left share; `numbers` maps their old numbers to the new ones.
+
+    Of those whose owner is gone, the first becomes the owner.
+    """
+    owners = dict(numbers)
+    found = {}
+    for old, share in shares.items():
+        found[old] = ""
+        if share:
+            owner = int(share.split(".")[1])
+            if owner in owners:
+                found[old] = f"layers.{owners[owner]}"
+            else:
+                owners[owner] = numbers[old]
+    return found
 
 
 def _needed(edges: list[str], sources: Mapping[int, tuple[str, ...]]) -> list[int]:

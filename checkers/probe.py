@@ -32,7 +32,7 @@ MEMORY = 16 * 2**20
 
 
 STARTS = 4
-"""From so many layers on, evenly spread, rounding is measured."""
+"""Rounding is measured from so many starting layers, evenly spread over the network."""
 
 CORRECTIONS = 3
 """Of the reach, each of which takes the root of how far it is off."""
@@ -97,8 +97,8 @@ class Probe:
     def noise(self, name: str) -> float:
         """The rms rounding error of `losses`, by Monte Carlo arithmetic on the layers above.
 
-        It is measured from a few layers on, evenly spread; the nearest one below counts, whose
-        noise is at least as large.
+        It is measured from STARTS layers alone; the nearest one at or below the tensor counts,
+        above which the noise is at least as large.
         """
         start = self._first_layer(name)
         start -= start % -(-max(len(self.architecture.layers), 1) // STARTS)
@@ -238,30 +238,27 @@ class Probe:
         a, trace = self.architecture, self.trace
         found: dict[str, Array | float] = dict.fromkeys(a.edges, np.inf)
 
-        def meet(names: tuple[str, ...], radii: Any) -> None:
-            each = radii if isinstance(radii, tuple) else (radii,) * len(names)
-            for name, radius in zip(names, each, strict=True):
+        def meet(names: tuple[str, ...], radius: Array | float) -> None:
+            for name in names:
                 found[name] = np.minimum(found[name], radius)
 
         for i, layer in enumerate(a.layers):
             names = a.sources[i]
-            values = tuple(trace.edges[n] for n in names)
             find = LAYERS[type(layer)].radius
             if names:
-                meet(names, find(layer, values[0] if len(values) == 1 else values) if find else 1.0)
+                x = network.one_or_all([trace.edges[n] for n in names])
+                meet(names, find(layer, x) if find else 1.0)
         for site, loss in a.losses.items():
             names = a.loss_sources[site]
             shape = a.edges[names[0]]
             flat = flat_shape(loss, shape)
-            values = tuple(trace.edges[n].reshape(flat) for n in names)
             find = LOSSES[type(loss)].radius
             if find is None:
                 meet(names, 1.0)
                 continue
-            y = values[0] if len(values) == 1 else values
-            radii = find(loss, y, network.flat_target(self.case, site))
-            each = radii if isinstance(radii, tuple) else (radii,) * len(names)
-            meet(names, tuple(np.broadcast_to(r, flat).reshape(shape) for r in each))
+            y = network.one_or_all([trace.edges[n].reshape(flat) for n in names])
+            radius = find(loss, y, network.flat_target(self.case, site))
+            meet(names, np.broadcast_to(radius, flat).reshape(shape))
         return found
 
 

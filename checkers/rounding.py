@@ -139,14 +139,9 @@ def noisy(case: Case, noise: Noise) -> Case:
     )
 
 
-ROUNDING_ONLY: frozenset[type[ops.Operator]] = frozenset(
-    {
-        *ops.SHAPES, *ops.CONVOLUTIONS, *ops.POOLING, *ops.REGULARISATION, *ops.NORMALISATIONS,
-        *ops.RECURRENCE, ops.Dense, ops.Bilinear, ops.Embedding, ops.Variable, ops.MatMul, ops.Add,
-        ops.Subtract, ops.Multiply, ops.Maximum, ops.Minimum,
-    }
-)  # fmt: skip
-"""Operators in which nothing can cancel, or that say themselves what (`stable.as_difference`)."""
+MAY_CANCEL = frozenset({*ops.ACTIVATIONS, *ops.ATTENTION, ops.WeightNormDense})
+"""Operators in which something may cancel; in the others nothing can, or they say themselves
+what (`stable.as_difference`)."""
 
 
 def _normwise(a: Architecture, noise: Noise) -> network.Disturb:
@@ -161,7 +156,7 @@ def _normwise(a: Architecture, noise: Noise) -> network.Disturb:
             magnitude: Any = 1.0 / rows if mean else 1.0
         else:
             layer = a.layers[int(number)]
-            if type(layer) in ROUNDING_ONLY:
+            if type(layer) not in MAY_CANCEL:
                 return result
             values = [np.asarray(x) for x in (given if isinstance(given, tuple) else (given,))]
             if type(layer) in ops.ACTIVATIONS and values[0].ndim == result.ndim:

@@ -318,6 +318,7 @@ def describe(case: Case, verdict: Verdict, id: str, job: Job, replay: str) -> Fa
         replay=replay,
         versions=versions(),
         checkers=job.checkers,
+        exhaustive=job.exhaustive,
     )
 
 

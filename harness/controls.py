@@ -8,6 +8,7 @@ a verdict allows and far below what it may overlook.  FAIL is demanded, blamed o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +19,16 @@ from backproof.checkers import rounding, ties
 from backproof.checkers.outcome import FAN_OUT
 from backproof.checkers.verdict import CheckerName, Verdict, reference_subject, verify
 from backproof.planting import blamed_for, planted
+from backproof.reference.arrays import Array
 from backproof.reference.faults.catalogue import FAULTS, Fault, sites
 
 SHOWS = 1000.0
+
+NEAR_A_TIE = 10.0
+"""Rounding deviations from a tie within which no fault is planted: any slope may be right there."""
+
+TRIES = 20
+"""Faults drawn for a case before it is given up: nearly all of them show at once."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class Control:
 def run_control(case: Case, checkers: tuple[CheckerName, ...]) -> Control | None:
     """Plant a fault in a case and judge it; None where no fault shows."""
     measured = rounding.measure(case, seed=case.seed, normwise=True)
-    if measured.overflows or ties.find(case, measured, 10.0):
+    if measured.overflows or ties.find(case, measured, NEAR_A_TIE):
         return None
     a = case.architecture
     options = [
@@ -54,17 +62,22 @@ def run_control(case: Case, checkers: tuple[CheckerName, ...]) -> Control | None
         return None
     rng = stream(case.seed, "control")
     weights = np.array([fault.weight for fault, _ in options], dtype=float)
-    for choice in rng.choice(len(options), size=20, p=weights / weights.sum()):
+    right = reference_subject(case)[1]
+    for choice in rng.choice(len(options), size=TRIES, p=weights / weights.sum()):
         fault, site = options[choice]
-        if shows(case, fault, site, measured):
+        if shows(case, right, fault, site, measured):
             verdict = verify(case, planted(fault, site), checkers=checkers)
             return Control(fault, site, blamed_for(a, site), verdict)
     return None
 
 
-def shows(case: Case, fault: Fault, site: str, measured: rounding.Rounding) -> bool:
-    """Whether a fault changes what its operator produces by far more than rounding."""
-    _, right = reference_subject(case)
+def shows(
+    case: Case, right: Mapping[str, Array], fault: Fault, site: str, measured: rounding.Rounding
+) -> bool:
+    """Whether a fault changes what its operator produces by far more than rounding.
+
+    `right` holds the gradients without it.
+    """
     _, wrong = planted(fault, site)(case)
     produced = _produced(case, site)
     for name in produced:

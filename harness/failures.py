@@ -41,7 +41,8 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
 class FailureFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The contents of `failures/ID.json`.  Numbers are decimals that read back exactly.
 
-    `verdict` is as in an event, where an infinite ratio is the text "inf"; see `verdict_of`.
+    `checkers` and `exhaustive` are the run's: a replay asks what the run asked.  `verdict` is
+    as in an event, where an infinite ratio is the text "inf"; see `verdict_of`.
     """
 
     format: int = FORMAT
@@ -57,6 +58,8 @@ class FailureFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     target: Values | None
     auxiliary: dict[str, Values] = {}
     data: dict[str, Values] = {}
+    checkers: tuple[CheckerName, ...] = CHECKERS
+    exhaustive: bool = False
     verdict: dict[str, Any]
     said: tuple[Said, ...] = ()
     versions: dict[str, str] = {}
@@ -71,6 +74,7 @@ def record(
     replay: str,
     versions: dict[str, str],
     checkers: tuple[CheckerName, ...] = CHECKERS,
+    exhaustive: bool = False,
 ) -> FailureFile:
     """Everything about a failing case, with what the subject and every checker said."""
     loss, gradients = by_name(subject)(case)
@@ -98,6 +102,8 @@ def record(
         target=_plain(case.targets.get("loss")),
         auxiliary={site: _plain(t) for site, t in case.targets.items() if site != "loss"},
         data={name: _plain(value) for name, value in case.data.items()},
+        checkers=checkers,
+        exhaustive=exhaustive,
         verdict=plain(verdict),
         said=tuple(said),
         versions=versions,

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from backproof.architectures.architecture import Architecture
-from backproof.architectures.cases import DTYPES, LANES, DType, Lane
+from backproof.architectures.cases import DTYPES, DType, Lane
 from backproof.architectures.coverage import Seen
 from backproof.architectures.exactness import is_exact
 from backproof.architectures.generation import Limits, generate
@@ -28,9 +28,6 @@ LANE_CYCLE: tuple[Lane, ...] = (
 
 CONTROL_EVERY = 20
 """A planted fault for so many cases."""
-
-BATCH = 64
-"""Architectures that are drawn at a time."""
 
 
 @dataclass(frozen=True)
@@ -81,22 +78,15 @@ class Job(msgspec.Struct, frozen=True):
 def plan(options: Options) -> Iterator[Job]:
     """The jobs of a run, without end where `cases` is zero."""
     cycle = tuple(lane for lane in LANE_CYCLE if not options.lanes or lane in options.lanes)
-    cycle = cycle or options.lanes
-    drawn: dict[tuple[Lane, int], list[Architecture]] = {}
+    narrowest: DType = "float32" if "float32" in options.dtypes else "float64"
     index = job = 0
     seen = Seen()
     while not options.cases or index < options.cases:
         lane = cycle[job % len(cycle)]
-        block, place = divmod(job, BATCH)
-        if options.architecture is not None:
-            architecture = options.architecture
-        else:
-            if (lane, block) not in drawn:
-                narrowest: DType = "float32" if "float32" in options.dtypes else "float64"
-                start = options.seed * 2**20 + block * len(LANES) + LANES.index(lane)
-                drawn = {key: value for key, value in drawn.items() if key[1] == block}
-                drawn[lane, block] = generate(options.limits, lane, narrowest, start, BATCH, seen)
-            architecture = drawn[lane, block][place]
+        architecture = options.architecture
+        if architecture is None:
+            start = options.seed * 2**32 + job
+            (architecture,) = generate(options.limits, lane, narrowest, start, 1, seen)
         specs = []
         for dtype in options.dtypes:
             if options.cases and index >= options.cases:

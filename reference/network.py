@@ -259,49 +259,75 @@ def backward(
     (replicas, 1, 1).
     """
     a = case.architecture
-    planted = overrides or {}
-    replicas = getattr(value_bar, "ndim", 0) > 0
-    received: dict[str, list[Array]] = {}
-    gradients: Arrays = {}
-
-    def send(slot: Slot, bar: Array) -> None:
-        received.setdefault(slot.source, []).append(bar)
-        if slot.name in a.named_slots:
-            gradients[slot.name] = bar
-
-    fan_out = planted.get("fan_out", total)
-
-    def sum_of(bars: Sequence[Array]) -> Array:
-        return fan_out(bars) if len(bars) > 1 else bars[0]
-
-    for site, loss in a.losses.items():
-        sources = a.loss_sources[site]
-        loss_backward = planted.get(site, LOSSES[type(loss)].backward)
-        bars = loss_backward(loss, trace.saved[site], value_bar)
-        for k, (name, bar) in enumerate(zip(sources, _listed(bars), strict=True)):
-            bar = reshaped(bar, flat_shape(loss, a.edges[name]), a.edges[name])
-            send(Slot(site, k, name), bar if disturb is None else disturb(None, bar, site))
+    run = _Return(case, trace, value_bar, overrides or {}, disturb)
+    for site in a.losses:
+        run.loss(site)
     for i in reversed(range(len(a.layers))):
-        layer, site = a.layers[i], f"layers.{i}"
-        y_bar = sum_of(received[edge_name(i + 1)])
-        gradients[edge_name(i + 1)] = y_bar
-        p = layer_parameters(case, i)
-        if replicas:
-            p = _aligned(a, i, p)
-        layer_backward = planted.get(site, LAYERS[type(layer)].backward)
-        bars, p_bar = layer_backward(layer, p, trace.saved[site], y_bar)
-        for k, (name, bar) in enumerate(zip(a.sources[i], _listed(bars), strict=True)):
-            send(Slot(site, k, name), bar if disturb is None else disturb(y_bar, bar, site))
-        for key, bar in p_bar.items():
-            send(Slot(site, key, a.own[i][key]), bar)
+        run.layer(i)
     for name in (*a.parameters, *(("input",) if "input" in a.edges else ())):
-        gradients[name] = sum_of(received[name])
+        run.gradients[name] = run.sum_of(name)
     for site, penalty, name in penalty_sites(a):
-        penalty_backward = planted.get(site.rsplit(".layers", 1)[0], penalties.backward)
-        w = flat_weight(case, name, case.parameters[name])
-        w_bar = penalty_backward(penalty, w, trace.branches.get(site))
-        gradients[name] = gradients[name] + reshaped(w_bar, (1, -1), a.parameters[name])
-    return gradients
+        run.penalty(site, penalty, name)
+    return run.gradients
+
+
+class _Return:
+    """A backward pass on its way: what the uses of each tensor have sent back so far."""
+
+    def __init__(
+        self, case: Case, trace: Trace, value_bar: Array | float, planted: Overrides,
+        disturb: Disturb | None,
+    ) -> None:  # fmt: skip
+        self.case, self.trace, self.value_bar = case, trace, value_bar
+        self.planted, self.disturb = planted, disturb
+        self.received: dict[str, list[Array]] = {}
+        self.gradients: Arrays = {}
+
+    def loss(self, site: str) -> None:
+        """Run a loss backward."""
+        a, loss = self.case.architecture, self.case.architecture.losses[site]
+        loss_backward = self.planted.get(site, LOSSES[type(loss)].backward)
+        bars = _listed(loss_backward(loss, self.trace.saved[site], self.value_bar))
+        for k, (name, bar) in enumerate(zip(a.loss_sources[site], bars, strict=True)):
+            bar = reshaped(bar, flat_shape(loss, a.edges[name]), a.edges[name])
+            self._send_to_edge(Slot(site, k, name), None, bar)
+
+    def layer(self, i: int) -> None:
+        """Run layer i backward, from the sum of what its output's uses sent back."""
+        a, site, output = self.case.architecture, f"layers.{i}", edge_name(i + 1)
+        layer = a.layers[i]
+        y_bar = self.gradients[output] = self.sum_of(output)
+        p = layer_parameters(self.case, i)
+        if getattr(self.value_bar, "ndim", 0) > 0:
+            p = _aligned(a, i, p)
+        layer_backward = self.planted.get(site, LAYERS[type(layer)].backward)
+        bars, p_bar = layer_backward(layer, p, self.trace.saved[site], y_bar)
+        for k, (name, bar) in enumerate(zip(a.sources[i], _listed(bars), strict=True)):
+            self._send_to_edge(Slot(site, k, name), y_bar, bar)
+        for key, bar in p_bar.items():
+            self._send(Slot(site, key, a.own[i][key]), bar)
+
+    def penalty(self, site: str, penalty: Any, name: str) -> None:
+        """Add what a penalty of one weight sends back."""
+        penalty_backward = self.planted.get(site.rsplit(".layers", 1)[0], penalties.backward)
+        w = flat_weight(self.case, name, self.case.parameters[name])
+        w_bar = penalty_backward(penalty, w, self.trace.branches.get(site))
+        shape = self.case.architecture.parameters[name]
+        self.gradients[name] = self.gradients[name] + reshaped(w_bar, (1, -1), shape)
+
+    def sum_of(self, name: str) -> Array:
+        """The sum of what the uses of a tensor sent back."""
+        bars = self.received[name]
+        return self.planted.get("fan_out", total)(bars) if len(bars) > 1 else bars[0]
+
+    def _send_to_edge(self, slot: Slot, y_bar: Array | None, bar: Array) -> None:
+        """`y_bar` is what the operator was given, None for a loss."""
+        self._send(slot, bar if self.disturb is None else self.disturb(y_bar, bar, slot.site))
+
+    def _send(self, slot: Slot, bar: Array) -> None:
+        self.received.setdefault(slot.source, []).append(bar)
+        if slot.name in self.case.architecture.named_slots:
+            self.gradients[slot.name] = bar
 
 
 def _listed(bars: Any) -> tuple[Array, ...]:

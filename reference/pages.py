@@ -5,15 +5,16 @@ A layer's page offers
     forward(layer, p, x, branch)      -> (y, saved)
     backward(layer, p, saved, y_bar)  -> (x_bar, p_bar)
     kink(layer, p, x)                 -> Kink or Choice     where it is piecewise
-    radius(layer, x)                  -> distances          where not 1
+    radius(layer, x)                  -> distance           where not 1
     inner(layer, saved)               -> ((value, radius), ...)   where it has inner functions
 
 p maps the layer's own names of its parameters and data to arrays, p_bar those of its
 parameters.  x is an array or, for a layer of several inputs or of none, a tuple of them;
-then so are x_bar and the distances.  `branch` holds the piece of each entry
-(`arrays.regions`) where the page has a `kink`, else None.  `radius` is the distance, entry
-by entry, from x to the nearest complex singularity of the piece that it is on, or a lower
-bound; infinite for polynomials.  1 is a safe bound for functions of exp(x).  `inner` gives
+then so is x_bar.  `branch` holds the piece of each entry (`arrays.regions`) where the page
+has a `kink`, else None.  `radius` is how far every entry may move at once, along any
+direction and by a complex step, before the piece that x is on meets a singularity, or a lower
+bound: one number, or one for each entry and, of several inputs, one for all of them.  It is
+infinite for polynomials, and 1 is a safe bound for functions of exp(x).  `inner` gives
 values inside that some function with singularities takes (the scores before a softmax, the
 pre-activations of a recurrence), each with its radius.  Radii set the steps of the finite
 differences.

@@ -13,11 +13,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..architectures.architecture import Architecture
+from ..architectures.architecture import Architecture, edge_name, is_weight
 from ..architectures.coverage import INPUT, Pair, pairs, possible_pairs
 from .events import CaseFinished
-
-ROLES = ("parameter", "input", "cotangent")
 
 
 class Neighbours(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,3 +103,18 @@ def _roles(a: Architecture) -> dict[str, set[str]]:
     for loss in a.losses.values():
         found[loss.name] |= {"input", "cotangent"}
     return found
+
+
+def downstream_of_parameters(a: Architecture) -> tuple[str, ...]:
+    """The layers and losses that some parameter's gradient goes through; penalties on a weight."""
+    reached: set[str] = set()
+    found: list[str] = []
+    for i, layer in enumerate(a.layers):
+        if a.own[i] or not reached.isdisjoint(a.sources[i]):
+            reached.add(edge_name(i + 1))
+            found.append(layer.name)
+    found += [
+        x.name for site, x in a.losses.items() if not reached.isdisjoint(a.loss_sources[site])
+    ]
+    penalties = a.operators[len(a.layers) + len(a.losses) :]
+    return (*found, *(penalties if any(map(is_weight, a.parameters)) else ()))

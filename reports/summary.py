@@ -14,7 +14,7 @@ import msgspec
 from ..architectures.architecture import Architecture
 from ..checkers.comparison import Status
 from ..checkers.verdict import OperatorVerdict, Verdict, worst
-from .coverage import Coverage, coverage
+from .coverage import Coverage, coverage, downstream_of_parameters
 from .events import (
     AnyEvent,
     CaseFinished,
@@ -284,14 +284,9 @@ def _silent(case: CaseFinished) -> Iterator[tuple[str, Status]]:
     status = case.verdict.status
     names = case.architecture.operators
     if status == "PASS":
-        names = _downstream_of_parameters(case.architecture)
+        names = downstream_of_parameters(case.architecture)
     for name in dict.fromkeys(names):
         yield name, "INCONCLUSIVE" if status == "FAIL" else status
-
-
-def _downstream_of_parameters(architecture: Architecture) -> tuple[str, ...]:
-    owners = [int(name.split(".")[1]) for name in architecture.parameters]
-    return architecture.operators[min(owners) :] if owners else ()
 
 
 def _checkers(cases: Sequence[CaseFinished]) -> tuple[Row, ...]:

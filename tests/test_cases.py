@@ -157,6 +157,28 @@ def test_extreme_values_are_what_their_name_says(kind: str) -> None:
     assert np.array_equal(slope, plain.parameters["layers.1.slope"])
 
 
+@pytest.mark.parametrize("kind", ["huge", "offset"])
+def test_what_stands_in_for_an_input_is_extreme_like_one(kind: str) -> None:
+    """Where a network has no input: the values of its variables, the weights of its embeddings."""
+    seed = EXTREMES.index(kind)
+
+    def values(a: Any, lane: Lane) -> dict[str, Array]:
+        return dict(tensors(draw_case(a, seed, lane)))
+
+    def moved(x: Array) -> Array:
+        return 2.0**20 * x if kind == "huge" else x + 1000
+
+    a = GRAPHS["no input"]
+    plain, drawn = values(a, "generic"), values(a, "extreme")
+    for name in a.parameters:  # `layers.0.weight` and `layers.1.value`
+        assert np.array_equal(drawn[name], moved(plain[name]))
+    assert np.array_equal(drawn["target"], plain["target"])
+    a = GRAPHS["an unrolled recurrence"]
+    plain, drawn = values(a, "generic"), values(a, "extreme")
+    assert np.array_equal(drawn["layers.0.value"], plain["layers.0.value"])
+    assert np.array_equal(drawn["input"], moved(plain["input"]))
+
+
 # --- what every case is ------------------------------------------------------------------
 
 

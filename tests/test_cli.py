@@ -170,6 +170,23 @@ def test_a_duration_is_in_seconds_minutes_or_hours(text: str, seconds: float) ->
     assert Duration().convert(float(seconds), None, None) == seconds
 
 
+def test_the_help_says_how_many_processes_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert [campaign.default_workers(n) for n in (1, 40, 41, 0)] == [1, 1, 8, 8]
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert campaign.default_workers(800) == 3
+    said = invoke("run", "--help").output
+    assert "[default: one up to 40 cases, else one for each core, up to eight]" in said
+
+
+@pytest.mark.parametrize("names", ["dense", "dense,tanh", "embedding,tanh"])
+def test_the_exact_lane_takes_what_of_the_operators_is_exact(names: str, tmp_path: Path) -> None:
+    result = run_into(tmp_path, "--cases", "4", "--lane", "exact", "--dtype", "float64",
+                      "--operator", names)  # fmt: skip
+    assert result.exit_code == 0
+    assert {e.lane for e in cases(tmp_path)} == {"exact"}
+
+
 def test_a_time_limit_alone_sets_no_number_of_cases(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,7 +291,15 @@ def test_2_an_interruption_before_a_command_has_begun(monkeypatch: pytest.Monkey
         ("--lane exact --activation tanh", "The exact lane takes the activations affine, hard_shr"),
         ("--lane exact --loss cosine", "The exact lane takes the losses absolute_error, squared_e"),
         ("--activation glu --max-width 1", "glu and swiglu halve the features, so max_width must"),
-        ("--architecture NET --loss huber", "--architecture is one network; --activation and --lo"),
+        ("--lane exact --operator tanh,variable", "The exact lane takes the operators add, affine"),
+        ("--operator glu --max-width 1", "glu and swiglu halve the features, so max_width must be"),
+        ("--operator variable", "operators must name more than variable, which is drawn only as "),
+        ("--architecture NET --loss huber", "--architecture is one network; --loss does not fit."),
+        ("--architecture mlp --max-depth 4", "--architecture is one network; --max-depth does no"),
+        ("--architecture NET --max-batch 2 --max-width 2 --operator tanh",
+         "--architecture is one network; --max-width and --max-batch and --operator do not fit."),
+        ("--scale 4", "--scale is for a named architecture: mlp, lenet5, "),
+        ("--scale 1 --architecture NET", "--scale is for a named architecture: mlp, lenet5, "),
         ("--architecture NET --lane exact", "This network is not exact in float64 or float32."),
         ("--architecture absent.json", "absent.json: No such file or directory."),
         ("--architecture /", "/: Is a directory."),
@@ -558,7 +583,7 @@ def test_a_failure_is_saved_replayed_and_shown_by_its_script(
     assert again.exit_code == 1
     assert "case-00000-generic-float64 still fails." in again.stdout
     assert "reference+upstream_dropped; generic lane, float64, seed 0" in again.stdout
-    assert "torch on " in again.stdout
+    assert "complex_step on " in again.stdout
     script = "out/failures/case-00000-generic-float64.py"
     done = subprocess.run(
         [sys.executable, "-I", script], capture_output=True, text=True, check=True
@@ -571,6 +596,20 @@ def test_a_failure_is_saved_replayed_and_shown_by_its_script(
     now = invoke("replay", str(path))
     assert now.exit_code == 0
     assert "case-00000-generic-float64 passes now: the failure is gone." in now.stdout
+
+
+def test_a_replay_asks_what_the_run_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a failure that only some checker sees, or only entry by entry, would pass now."""
+    assert run_into(tmp_path, "--cases", "1", "--exhaustive", *WRONG).exit_code == 1
+    asked: list[Any] = []
+
+    def judge(case: Any, options: Any) -> Verdict:
+        asked.append((options.subject, options.checkers, options.exhaustive))
+        return Verdict("FAIL", "wrong")
+
+    monkeypatch.setattr(replay_command, "judge", judge)
+    assert invoke("replay", str(next(tmp_path.glob("failures/*.json")))).exit_code == 1
+    assert asked == [("reference+relative_error_1e_2", ("complex_step",), True)]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture, ArchitectureError, read_bytes
 from backproof.architectures.cases import LANES, Case, draw_case
-from backproof.checkers.verdict import Verdict, verify
+from backproof.checkers.verdict import CHECKERS, Verdict, verify
 from backproof.failures import FailureFile, dumps, read, rebuild, record, verdict_of
 from backproof.planting import by_name
 
@@ -33,6 +33,7 @@ def recorded(case: Case = CASE, verdict: Verdict | None = None) -> FailureFile:
         replay="backproof replay it",
         versions={"python": "3"},
         checkers=("finite_differences", "complex_step"),
+        exhaustive=True,
     )
 
 
@@ -100,6 +101,16 @@ def test_it_holds_what_everybody_said() -> None:
             assert slopes[0] == pytest.approx(claimed, rel=1e-3)
 
 
+def test_it_holds_what_the_run_asked_and_an_older_file_means_every_checker(tmp_path: Path) -> None:
+    back = read(saved(tmp_path / "failure.json", recorded()))
+    assert (back.checkers, back.exhaustive) == (("finite_differences", "complex_step"), True)
+    plain = json.loads(dumps(back))
+    del plain["checkers"], plain["exhaustive"]
+    (tmp_path / "older.json").write_text(json.dumps(plain))
+    older = read(tmp_path / "older.json")
+    assert (older.checkers, older.exhaustive) == (CHECKERS, False)
+
+
 def test_a_gradient_that_is_missing_or_no_number_is_null() -> None:
     assert failures._plain(None) is None
     assert failures._plain(np.array([1.0, np.nan, np.inf])) == [1.0, None, None]
@@ -146,6 +157,7 @@ def refusal(path: Path, content: bytes) -> str:
         ({"dtype": "float16"}, ": Invalid enum value 'float16' - at `$.dtype`"),
         ({"lane": "fast"}, ": Invalid enum value 'fast' - at `$.lane`"),
         ({"seed": "one"}, ": Expected `int`, got `str` - at `$.seed`"),
+        ({"checkers": ["me"]}, ": Invalid enum value 'me' - at `$.checkers[0]`"),
         ({"extra": 1}, ": Object contains unknown field `extra`"),
         ({"architecture": 1}, ": Expected `object`, got `int` - at `$.architecture`"),
         ({"verdict": {"status": "ODD"}}, ": verdict: Invalid enum value 'ODD' - at `$.status`"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -192,6 +194,32 @@ def test_a_fault_is_wrong_in_one_way(fault: Fault) -> None:
         edges, own = came_back(architecture, site)
         changed = {name for name in (*edges, *own) if not same(wrong[name], right[name])}
         assert changed.isdisjoint(edges) or changed.isdisjoint(own)
+
+
+@pytest.mark.parametrize("kind, returns", [
+    *itertools.product((ops.RNN, ops.LSTM, ops.GRU), ("sequence", "hidden")), (ops.LSTM, "cell"),
+])  # fmt: skip
+@pytest.mark.parametrize("both", [False, True])
+def test_a_fault_of_the_batch_knows_the_batch_of_a_recurrence(
+    kind: Any, returns: Any, both: bool
+) -> None:
+    """Also where it returns its states, of shape (layers directions, N, units)."""
+    layer = kind(2, bidirectional=both, returns=returns)
+    case = draw_case(Architecture((3, 4, 5), (layer,), losses.WeightedSum()), 1)
+    averaged, last = (
+        planted_gradients(next(f for f in FAULTS if f.name == name), case, "layers.0")
+        for name in ("gradient_averaged", "last_contribution_only")
+    )
+    t = case.target
+    last_alone = np.zeros_like(t)
+    batch = (slice(None),) if returns != "sequence" else ()
+    last_alone[*batch, -1] = t[*batch, -1]
+    of_last = right_gradients(replace(case, targets={"loss": last_alone}))
+    right = right_gradients(case)
+    for name in case.parameters:
+        assert same(averaged[name], right[name] / 3)
+        assert same(last[name], of_last[name])
+        assert not same(last[name], right[name])
 
 
 @pytest.mark.parametrize("exponent", [2, 4, 6, 8, 10])

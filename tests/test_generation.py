@@ -21,6 +21,7 @@ from backproof.architectures.coverage import Seen, possible_pairs
 from backproof.architectures.drawing import MOST_ENTRIES
 from backproof.architectures.exactness import EXACT_OPERATORS, is_exact
 from backproof.architectures.generation import SMALL, Limits, architectures, generate
+from backproof.architectures.growing import exact_names
 from backproof.architectures.joint_strategies import JOINT
 from backproof.architectures.limits import ACTIVATION_NAMES, LOSS_NAMES, OPERATOR_NAMES
 from backproof.architectures.loss_strategies import EXACT_LOSSES
@@ -35,7 +36,9 @@ LIMITS = st.builds(
     max_batch=st.integers(1, 9),
     activations=st.lists(st.sampled_from(list(ACTIVATION_NAMES)), max_size=3).map(tuple),
     losses=st.lists(st.sampled_from(list(LOSS_NAMES)), max_size=3).map(tuple),
-    operators=st.lists(st.sampled_from(list(OPERATOR_NAMES)), max_size=3).map(tuple),
+    operators=st.lists(st.sampled_from(list(OPERATOR_NAMES)), max_size=3)
+    .filter(lambda names: set(names) != {"variable"})
+    .map(tuple),
 )
 
 MADE_FOR_LOSSES = {"sigmoid", "hard_sigmoid", "softmax", "variable", "reshape", "flatten", "dense"}
@@ -128,6 +131,40 @@ def test_gated_units_do_not_fit_a_single_feature() -> None:
     for a in generate(narrow, "generic", "float64", 0, 50):
         assert {s for name, s in a.edges.items() if name != "input"} <= {(1, 1)}
         assert not {"glu", "swiglu"} & set(a.operators)
+
+
+@pytest.mark.parametrize("names", [("glu",), ("swiglu", "glu"), ("variable", "glu")])
+def test_operators_that_do_not_fit_the_width_are_refused(names: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="glu and swiglu halve the features, so max_width must be"):
+        Limits(max_width=1, operators=names)
+    for beside in ({"operators": (*names, "tanh")}, {"activations": ("tanh",), "operators": names}):
+        networks = generate(Limits(max_width=1, **beside), "generic", "float64", 0, 20)
+        assert all("tanh" in a.operators for a in networks)
+
+
+def test_a_variable_is_only_drawn_beside_another_operator() -> None:
+    with pytest.raises(ValueError, match="operators must name more than variable, which is drawn"):
+        Limits(operators=("variable",))
+    networks = generate(Limits(operators=("variable", "add")), "generic", "float64", 0, 50)
+    assert any("variable" in a.operators for a in networks)
+
+
+@pytest.mark.parametrize(
+    ("limits", "names"),
+    [
+        (Limits(operators=("dense",)), {"dense"}),
+        (Limits(operators=("dense", "tanh")), {"dense"}),
+        (Limits(operators=("embedding", "tanh")), {"embedding"}),
+        (Limits(activations=("relu", "tanh")), {"relu"}),
+        (Limits(activations=("tanh",)), set()),
+        (Limits(operators=("variable", "tanh")), set()),
+    ],
+)
+def test_what_the_exact_lane_is_asked_for_is_what_it_draws(limits: Limits, names: set[str]) -> None:
+    assert exact_names(limits) == names
+    for a in generate(limits, "exact", "float32", 4, 30):
+        assert ({type(op) for op in a.layers} <= {*EXACT_OPERATORS}) == bool(names)
+        assert not names or names & set(a.operators)
 
 
 def test_what_is_asked_for_is_in_every_network() -> None:

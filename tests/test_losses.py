@@ -319,7 +319,7 @@ def test_the_radius_is_the_distance_to_the_singularity() -> None:
     page = pages.LOSSES[losses.Cosine]
     assert page.radius is not None
     r = page.radius(losses.Cosine(), np.array([[3.0, 4.0], [0.0, 0.0]]), np.ones((2, 2)))
-    assert r.tolist() == [[5.0], [np.inf]]
+    assert r.tolist() == [[5 / np.sqrt(2)], [np.inf]]
 
 
 # --- forms -----------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from backproof.architectures import losses as ls
@@ -17,7 +18,9 @@ from backproof.architectures.cases import Case, draw_case
 from backproof.architectures.operators import Shape
 from backproof.checkers import complex_step, rounding
 from backproof.checkers.probe import Probe
-from backproof.reference import network
+from backproof.reference import network, pages
+
+Array = npt.NDArray[Any]
 
 U = 2.0**-53
 
@@ -96,6 +99,32 @@ def test_a_call_with_replicas_is_the_calls_without(a: Architecture) -> None:
     for k, case in enumerate(cases):
         one = network.forward(_with_target(case, cases[0])).loss
         np.testing.assert_allclose(losses[k], one, rtol=1e-13)
+
+
+def _vanishes(v: Array, d: Array) -> Array:
+    """The least |t| at which the sum of the squares of v + t d is 0, row by row."""
+    roots = [np.roots([d @ d, 2 * d @ row, row @ row]) for row in v]
+    return np.abs(roots).min(axis=1)
+
+
+@pytest.mark.parametrize("wide", [1, 4, 16])
+def test_the_radius_of_a_length_is_how_far_every_entry_may_move_at_once(wide: int) -> None:
+    v = np.random.default_rng(wide).standard_normal((3, wide))
+    farthest = np.ones(wide)  # every entry by 1
+    radius = pages.LOSSES[ls.Cosine].radius
+    assert radius is not None
+    expected = _vanishes(v, farthest)
+    # of a single entry the root is double, and known to half the digits
+    np.testing.assert_allclose(radius(ls.Cosine(), v, v)[:, 0], expected, rtol=1e-7)
+
+    loss, a = ls.TripletMargin(), np.zeros_like(v)
+    radius = pages.LOSSES[ls.TripletMargin].radius
+    assert radius is not None
+    for p, n in ((-v, 2 - v), (2 - v, -v)):
+        found = radius(loss, (a, p, n), None)[:, 0]
+        # a goes one way and the other two the opposite one
+        sides = (_vanishes(a - x + loss.epsilon, 2 * farthest) for x in (p, n))
+        np.testing.assert_allclose(found, np.minimum(*sides), rtol=1e-7)
 
 
 def _stacked(cases: list[Case]) -> Case:

@@ -15,6 +15,7 @@ from backproof.architectures.architecture import Architecture
 from backproof.checkers.comparison import Status
 from backproof.checkers.verdict import OperatorVerdict, Verdict
 from backproof.reports import text
+from backproof.reports.coverage import downstream_of_parameters
 from backproof.reports.events import AnyEvent
 from backproof.reports.exit_codes import ExitCode, exit_code, headline, outcome
 from backproof.reports.summary import STATUSES, Row, summarise
@@ -67,6 +68,30 @@ def test_an_operator_that_a_parameters_gradient_goes_through_passes_with_its_cas
     tanh = row(operators, "tanh")
     assert shown(tanh.cases) == {"PASS": 1} and tanh.ratio is None
     assert tanh.resolution.worst == 1.2e-9
+
+
+def test_a_branch_beside_the_parameters_is_not_said_to_have_passed() -> None:
+    """No gradient of a parameter goes through what takes the input alone, nor its loss."""
+    both = ("input", "layers.0.output")
+    layers = (ops.Dense(2), ops.Tanh(inputs=("input",)), ops.Add(inputs=both))
+    aside = losses.Huber(inputs=("layers.1.output",))
+    network = Architecture((2, 2), layers, losses.SquaredError(), (losses.L2(0.5),), (aside,))
+    verdict = streams.passed(operators=(OperatorVerdict("dense", "PASS", 0.5, 1e-12),))
+    operators = summarise([streams.case(0, verdict, architecture=network)]).operators
+    assert [r.name for r in operators] == ["add", "dense", "l2", "squared_error"]
+
+
+def test_a_layer_that_shares_parameters_and_an_auxiliary_loss_are_downstream_of_them() -> None:
+    layers = (ops.Dense(2), ops.Sine(), ops.Dense(2, inputs=("input",), share="layers.0"))
+    further = losses.Huber(inputs=("layers.1.output",))
+    network = Architecture((2, 2), layers, losses.SquaredError(), (), (further,))
+    names = ("dense", "sine", "dense", "squared_error", "huber")
+    assert downstream_of_parameters(network) == names
+
+
+def test_a_penalty_passes_only_where_there_is_a_weight() -> None:
+    network = Architecture((2, 2), (ops.PReLU(),), losses.SquaredError(), (losses.L1(0.5),))
+    assert downstream_of_parameters(network) == ("prelu", "squared_error")
 
 
 def test_without_parameters_only_what_the_verdict_names_is_counted() -> None:

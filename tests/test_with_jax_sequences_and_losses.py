@@ -21,7 +21,7 @@ import pytest
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture, edge_name
-from backproof.architectures.cases import LANES, Case, Lane, draw_case, make_case
+from backproof.architectures.cases import EXTREMES, LANES, Case, Lane, draw_case, make_case
 from backproof.architectures.configurations import CONFIGURATIONS, network
 from backproof.checkers.with_jax import estimate
 
@@ -275,6 +275,10 @@ def test_no_lane_makes_a_nan(lane: Lane, kind: Any) -> None:
         architecture = network(*CONFIGURATIONS[kind][-1])
     for seed in range(5 if lane == "extreme" else 1):
         got = estimate(draw_case(architecture, seed, lane))
+        if kind is ls.GaussianKL and lane == "extreme" and EXTREMES[seed] in ("huge", "offset"):
+            assert got.loss == np.inf  # exp overflows
+            assert not any(np.isnan(g).any() for g in got.entries.values())
+            continue
         assert np.isfinite(got.loss)
         assert all(np.isfinite(g).all() for g in got.entries.values())
 

@@ -227,4 +227,4 @@ PENALTY: Mapping[type[ls.Penalty], Callable[[Any, Array], Array]] = {
     ls.L1: lambda penalty, w: penalty.strength * jnp.sum(jnp.abs(w)),
     ls.L2: lambda penalty, w: penalty.strength * jnp.sum(jnp.square(w)) / 2,
 }
-"""Each penalty of one dense layer's weight."""
+"""Each penalty of one parameter whose name contains `weight`."""

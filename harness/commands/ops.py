@@ -24,7 +24,6 @@ from backproof.errors import Command, UsageProblem, show, unknown
 from backproof.reference.pages import LAYERS, LOSSES
 
 DTYPES = "float64, float32"
-MODULE = "reference/layers/{}.py"
 
 
 @click.command(cls=Command)

@@ -21,7 +21,7 @@ CODES = {"PASS": ExitCode.VERIFIED, "FAIL": ExitCode.WRONG, "ERROR": ExitCode.ER
 @click.command(cls=Command)
 @click.argument("file", metavar="FILE")
 def command(file: str) -> None:
-    """Run a saved failure again and say whether it still fails.
+    """Run a saved failure again, with the run's checkers, and say whether it still fails.
 
     FILE is a `failures/*.json` of a run.  Exit codes: 0 it passes now, 1 it still fails,
     3 error in the harness, 4 the file cannot be read, 5 inconclusive.
@@ -31,7 +31,10 @@ def command(file: str) -> None:
         case = failures.rebuild(failure, file)
     except ArchitectureError as error:
         raise UsageProblem(f"{error}.") from None
-    verdict = judge(case, Options(subject=failure.subject))
+    asked = Options(
+        subject=failure.subject, checkers=failure.checkers, exhaustive=failure.exhaustive
+    )
+    verdict = judge(case, asked)
     still = {
         "PASS": "passes now: the failure is gone",
         "FAIL": "still fails",

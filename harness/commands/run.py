@@ -18,8 +18,9 @@ from rich.console import Console
 
 from backproof.architectures import architecture as arch
 from backproof.architectures.cases import DTYPES, LANES, DType
-from backproof.architectures.exactness import EXACT_OPERATORS, is_exact
+from backproof.architectures.exactness import is_exact
 from backproof.architectures.generation import Limits
+from backproof.architectures.growing import exact_names
 from backproof.architectures.limits import ACTIVATION_NAMES, LOSS_NAMES, OPERATOR_NAMES
 from backproof.architectures.loss_strategies import EXACT_LOSSES
 from backproof.architectures.named import NAMED
@@ -139,23 +140,17 @@ def a_number(ctx: click.Context, param: click.Parameter, value: float) -> float:
 @click.option(
     "--max-depth",
     type=click.IntRange(1, 64),
-    default=4,
-    show_default=True,
-    help="Blocks, each an operator or two.",
+    help=f"Blocks, each an operator or two.  [default: {Limits.max_depth}]",
 )
 @click.option(
     "--max-width",
     type=click.IntRange(1, 1024),
-    default=6,
-    show_default=True,
-    help="Features or channels of a layer.",
+    help=f"Features or channels of a layer.  [default: {Limits.max_width}]",
 )
 @click.option(
     "--max-batch",
     type=click.IntRange(1, 1024),
-    default=4,
-    show_default=True,
-    help="Examples in a batch.",
+    help=f"Examples in a batch.  [default: {Limits.max_batch}]",
 )
 @click.option(
     "--dtype",
@@ -189,9 +184,7 @@ def a_number(ctx: click.Context, param: click.Parameter, value: float) -> float:
 @click.option(
     "--scale",
     type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    help="Multiplies the widths of a named architecture.",
+    help="Multiplies the widths of a named architecture.  [default: 1]",
 )
 @click.option(
     "--plant",
@@ -200,7 +193,9 @@ def a_number(ctx: click.Context, param: click.Parameter, value: float) -> float:
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
 @click.option(
-    "--workers", type=click.IntRange(1, 256), help="Processes.  [default: one for each core]"
+    "--workers",
+    type=click.IntRange(1, 256),
+    help="Processes.  [default: one up to 40 cases, else one for each core, up to eight]",
 )
 @click.option(
     "--max-inconclusive",
@@ -247,16 +242,7 @@ def recorded(arguments: list[str]) -> str:
 
 def read_options(given: dict[str, Any]) -> Options:
     """The options of a run.  UsageProblem for what makes no sense together."""
-    sizes = (given["max_depth"], given["max_width"], given["max_batch"])
-    with usage_problems():
-        limits = Limits(*sizes, given["activation"], given["loss"], given["operator"])
-    network = None
-    if given["architecture"] is not None:
-        network = _network(given["architecture"], given["scale"])
-        if given["activation"] or given["loss"]:
-            raise UsageProblem("--architecture is one network; --activation and --loss do not fit.")
-        if given["operator"]:
-            raise UsageProblem("--architecture is one network; --operator does not fit.")
+    limits, network = _networks(given)
     if given["lane"] == ("exact",):
         _check_exact(limits, network, given["dtype"] or DTYPES)
     fault = given["plant"]
@@ -282,13 +268,34 @@ def read_options(given: dict[str, Any]) -> Options:
     )
 
 
+OF_RANDOM_NETWORKS = {
+    "max_depth": "max_depth", "max_width": "max_width", "max_batch": "max_batch",
+    "activation": "activations", "loss": "losses", "operator": "operators",
+}  # fmt: skip
+"""The options that say what random networks are like -> the field of `Limits` of each."""
+
+
+def _networks(given: dict[str, Any]) -> tuple[Limits, arch.Architecture | None]:
+    """What is to be verified: random networks within limits, or the one that is given."""
+    name, scale = given["architecture"], given["scale"]
+    random = {option: given[option] for option in OF_RANDOM_NETWORKS if given[option]}
+    if scale is not None and name not in NAMED:
+        raise UsageProblem(f"--scale is for a named architecture: {', '.join(NAMED)}.")
+    if name is None:
+        with usage_problems():
+            return Limits(**{OF_RANDOM_NETWORKS[option]: random[option] for option in random}), None
+    if random:
+        options = " and ".join(f"--{option.replace('_', '-')}" for option in random)
+        verb = "does" if len(random) == 1 else "do"
+        raise UsageProblem(f"--architecture is one network; {options} {verb} not fit.")
+    return Limits(), _network(name, scale or 1)
+
+
 def _network(name: str, scale: int) -> arch.Architecture:
     """A named architecture at a scale, or one read from a file."""
     try:
         if name in NAMED:
             return NAMED[name](scale)
-        if scale != 1:
-            raise UsageProblem(f"--scale is for a named architecture: {', '.join(NAMED)}.")
         if not Path(name).exists() and not {"/", "."} & set(name):
             raise UsageProblem(
                 f"--architecture {name}: no such file; named ones are {', '.join(NAMED)}."
@@ -303,14 +310,11 @@ def _check_exact(
 ) -> None:
     if network is not None and not any(is_exact(network, dtype) for dtype in dtypes):
         raise UsageProblem(f"This network is not exact in {' or '.join(dtypes)}.")
-    exact = {op.__struct_config__.tag for op in EXACT_OPERATORS}
-    if limits.names and not exact & (limits.names - {"dense"}):
-        what, known = (
-            ("operators", exact)
-            if limits.operators
-            else ("activations", exact & set(ACTIVATION_NAMES))
-        )
-        names = ", ".join(sorted(str(n) for n in known))
+    if limits.names and not exact_names(limits):
+        what, every = "operators", Limits(operators=tuple(OPERATOR_NAMES))
+        if limits.feed_forward:
+            what, every = "activations", Limits(activations=tuple(ACTIVATION_NAMES))
+        names = ", ".join(sorted(exact_names(every)))
         raise UsageProblem(f"The exact lane takes the {what} {names} only.")
     losses = {loss.name for loss in EXACT_LOSSES}
     if limits.losses and not losses & set(limits.losses):

@@ -51,7 +51,7 @@ def _bends(a: Architecture, i: int, layer: Any) -> bool:
     return _activation(a, i, layer) and not isinstance(layer, linear)
 
 
-def _last(a: Architecture, i: int) -> bool:
+def _feeds_a_loss(a: Architecture, i: int) -> bool:
     return any(edge_name(i + 1) in names for names in a.loss_sources.values())
 
 
@@ -186,18 +186,18 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "derivative_omitted",
-        "the derivative of the output layer's activation omitted",
+        "the derivative of an activation before a loss omitted",
         8, 2,
-        layers(lambda a, i, layer: _last(a, i) and _bends(a, i, layer)),
+        layers(lambda a, i, layer: _feeds_a_loss(a, i) and _bends(a, i, layer)),
         instead_of_x_bar(lambda right, layer, p, saved, y_bar: 1 * y_bar),
     ),
     Fault(
         "derivative_applied_twice",
-        "the derivative of the output layer's activation applied twice",
+        "the derivative of an activation before a loss applied twice",
         9, 2,
         layers(
             lambda a, i, layer: (
-                _last(a, i) and _bends(a, i, layer) and not isinstance(layer, ZERO_OR_ONE)
+                _feeds_a_loss(a, i) and _bends(a, i, layer) and not isinstance(layer, ZERO_OR_ONE)
             )
         ),
         instead_of_x_bar(_twice),

@@ -75,20 +75,24 @@ def _parameters_from(part: Callable[[Any, Array], Array]) -> Plant:
     return plant
 
 
+def _batch_axis(layer: Any, y_bar: Array) -> int:
+    """The axis of the examples, from the end: a recurrence's states have another before it."""
+    states = getattr(layer, "returns", "sequence") != "sequence"
+    return -2 if states else -y_bar.ndim
+
+
 def _averaged(right: Backward) -> Backward:
     def planted(layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
         x_bar, p_bar = right(layer, p, saved, y_bar)
-        return x_bar, {name: g / len(y_bar) for name, g in p_bar.items()}
+        batch = y_bar.shape[_batch_axis(layer, y_bar)]
+        return x_bar, {name: g / batch for name, g in p_bar.items()}
 
     return planted
 
 
 def _last_contribution(layer: Any, y_bar: Array) -> Array:
     shared_slope = isinstance(layer, ops.PReLU) and layer.shared and y_bar.shape[-1] > 1
-    if shared_slope:
-        return last_only(y_bar, -1)
-    last = np.arange(len(y_bar)) == len(y_bar) - 1
-    return np.where(last.reshape(-1, *(1,) * (y_bar.ndim - 1)), y_bar, 0.0).astype(y_bar.dtype)
+    return last_only(y_bar, -1 if shared_slope else _batch_axis(layer, y_bar))
 
 
 def _through_updated_weight(

@@ -26,8 +26,7 @@ import numpy as np
 from ...architectures.operators import GRU
 from ..arrays import Array, Arrays, Saved
 from ..stable import as_difference, sigmoid, slope_of_sigmoid, slope_of_tanh
-from .lstm import cut
-from .unrolling import Cell, arguments, pull, unroll
+from .unrolling import Cell, arguments, cut, pull, unroll
 
 
 def step(

@@ -29,13 +29,7 @@ import numpy as np
 from ...architectures.operators import LSTM
 from ..arrays import Array, Arrays, Saved
 from ..stable import sigmoid, slope_of_sigmoid, slope_of_tanh
-from .unrolling import Cell, arguments, pull, unroll
-
-
-def cut(a: Array, parts: int) -> list[Array]:
-    """a, cut into so many equal parts of its last axis."""
-    n = a.shape[-1] // parts
-    return [a[..., j * n : (j + 1) * n] for j in range(parts)]
+from .unrolling import Cell, arguments, cut, pull, unroll
 
 
 def step(

@@ -28,7 +28,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...architectures.operators.recurrence import directions
-from ..arrays import Array, Arrays, Saved, alike, over, rows
+from ..arrays import Array, Arrays, Saved, alike
+from . import projection
 
 
 class Cell(NamedTuple):
@@ -113,19 +114,15 @@ def _run(
     pieces: Array | None, k: int, suffix: str, reverse: int,
 ) -> tuple[Array, Direction, tuple[Array, Array]]:  # fmt: skip
     """One layer in one direction: its outputs, what was saved, its last states."""
-    u = x @ np.swapaxes(over(p[f"input_weight{suffix}"], x, 2), -1, -2)
-    if layer.bias:
-        u = u + over(p[f"input_bias{suffix}"], u, 1)
+    u = projection.project(p, f"input_weight{suffix}", f"input_bias{suffix}", x)
     nothing = np.zeros((*x.shape[:-2], layer.units), x.real.dtype)
     h, c = [*initial, nothing, nothing][:2] if len(initial) != 1 else (initial[0], nothing)
-    wh = p[f"hidden_weight{suffix}"]
+    wh, bh = f"hidden_weight{suffix}", f"hidden_bias{suffix}"
     order = range(x.shape[-2] - 1, -1, -1) if reverse else range(x.shape[-2])
     outputs: list[Array] = [nothing] * len(order)
     before, cells = [], []
     for t in order:
-        w = h @ np.swapaxes(over(wh, h, 2), -1, -2)
-        if layer.bias:
-            w = w + over(p[f"hidden_bias{suffix}"], w, 1)
+        w = projection.project(p, wh, bh, h)
         piece = None if pieces is None else pieces[..., t, :]
         new_h, new_c, saved = cell.forward(layer, u[..., t, :], w, h, c, piece)
         before.append(h)
@@ -167,7 +164,8 @@ def _pull_run(
     y_bar: Array | None, ends: list[Array | float],
 ) -> tuple[Array, tuple[Array, Array], Arrays]:  # fmt: skip
     """The cotangents of one direction's input, of its initial states, and of its parameters."""
-    wi, wh = p[f"input_weight{run.suffix}"], p[f"hidden_weight{run.suffix}"]
+    wi, bi = f"input_weight{run.suffix}", f"input_bias{run.suffix}"
+    wh, bh = f"hidden_weight{run.suffix}", f"hidden_bias{run.suffix}"
     zero = np.zeros_like(run.before[-1])
     h_bar: Any = zero + ends[0]
     c_bar: Any = zero + ends[1]
@@ -180,19 +178,19 @@ def _pull_run(
         u_bar, w_bar, left, c_left = cell.backward(
             layer, saved, kept(active, new_h_bar, 0.0), kept(active, c_bar, 0.0)
         )
-        h_bar = kept(active, left + w_bar @ over(wh, w_bar, 2), h_bar)
+        h_bar = kept(active, left + projection.pull(p, wh, w_bar), h_bar)
         c_bar = kept(active, c_left, c_bar)
         u_bars[t], w_bars[t], befores[t] = u_bar, w_bar, h
     u_bar, w_bar, h = (np.stack(bars, axis=-2) for bars in (u_bars, w_bars, befores))
-    u_rows, w_rows = rows(u_bar, wi, 2), rows(w_bar, wh, 2)
-    p_bar = {
-        f"input_weight{run.suffix}": np.swapaxes(u_rows, -1, -2) @ rows(run.x, wi, 2),
-        f"hidden_weight{run.suffix}": np.swapaxes(w_rows, -1, -2) @ rows(h, wh, 2),
-    }
-    if layer.bias:
-        p_bar[f"input_bias{run.suffix}"] = u_rows.sum(axis=-2)
-        p_bar[f"hidden_bias{run.suffix}"] = w_rows.sum(axis=-2)
-    return u_bar @ over(wi, u_bar, 2), (h_bar, c_bar), p_bar
+    p_bar = projection.gradients(p, wi, bi, run.x, u_bar)
+    p_bar |= projection.gradients(p, wh, bh, h, w_bar)
+    return projection.pull(p, wi, u_bar), (h_bar, c_bar), p_bar
+
+
+def cut(a: Array, parts: int) -> list[Array]:
+    """a, cut into so many equal parts of its last axis."""
+    n = a.shape[-1] // parts
+    return [a[..., j * n : (j + 1) * n] for j in range(parts)]
 
 
 def arguments(cell: Cell, saved: Unrolled) -> Iterator[tuple[Array, float]]:

@@ -12,7 +12,9 @@ Row by row, with P = I - u u' (which is symmetric, and takes away what lies alon
 The norm divides by the largest entry before it squares, so as not to overflow; the divisor
 is a constant to the derivative.
 
-Radius.  W is singular where |v| = 0, at the distance |v|; `inner` says so.
+Radius.  W is singular where |v|^2, the sum of the squares, is 0.  Along d with entries of at
+most 1, whose own length is at most sqrt(n), it has the roots |t| = |v| / |d|: nothing is
+singular while none of the n entries of v moves by |v| / sqrt(n).  `inner` says so.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ def radius(layer: WeightNormDense, x: Array) -> float:
 
 def inner(layer: WeightNormDense, saved: Saved) -> Sequence[tuple[Array, Any]]:
     _, v, _, length = saved
-    return ((v, np.broadcast_to(np.abs(length.real), v.shape)),)
+    distance = np.abs(length.real) / np.sqrt(v.shape[-1])
+    return ((v, np.broadcast_to(distance, v.shape)),)
 
 
 def forward(layer: WeightNormDense, p: Arrays, x: Array, branch: None) -> tuple[Array, Saved]:

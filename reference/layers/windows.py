@@ -15,9 +15,12 @@ from functools import lru_cache
 
 import numpy as np
 
+from ...architectures.operators import AveragePool1d, AveragePool2d, MaxPool1d, MaxPool2d
+from ...architectures.operators.convolutions import ones, spatial_axes, zeros
 from ..arrays import Array
 
 Sizes = tuple[int, ...]
+Pool = MaxPool1d | MaxPool2d | AveragePool1d | AveragePool2d
 
 
 @lru_cache(maxsize=1024)
@@ -29,6 +32,17 @@ def taps(large: Sizes, small: Sizes, kernel: Sizes, stride: Sizes, dilation: Siz
         at = s * np.arange(m) + d * np.arange(k)[:, None] - p
         axes.append(np.where((at >= 0) & (at < n), at, -1))
     return combined(axes, large)
+
+
+def pool(layer: Pool, shape: Sizes) -> tuple[Array, Sizes]:
+    """The map (taps, places) of a pooling layer's windows, and the spatial shape of y."""
+    axes = spatial_axes(layer)
+    stride, padding = layer.stride or layer.kernel, zeros(layer.padding, axes)
+    out = tuple(
+        (n + 2 * p - k) // s + 1
+        for n, k, s, p in zip(shape, layer.kernel, stride, padding, strict=True)
+    )
+    return taps(shape, out, layer.kernel, stride, ones((), axes), padding), out
 
 
 def combined(axes: list[Array], large: Sizes) -> Array:

@@ -38,8 +38,10 @@ def kink(loss: Cosine, y: Array, target: Array) -> Kink:
 
 
 def radius(loss: Cosine, y: Array, target: Array) -> Array:
-    """|y + s d| with |d| = 1 vanishes for an s of size |y|, and for no smaller."""
-    return np.where(regions(kink(loss, y, target)) == 1, norm(y).real, np.inf)
+    """|y + s d| vanishes for an s of size |y| / |d|, and for no smaller; |d| is at most sqrt(C)
+    where no entry of d is above 1."""
+    distance = norm(y).real / np.sqrt(y.shape[-1])
+    return np.where(regions(kink(loss, y, target)) == 1, distance, np.inf)
 
 
 def forward(loss: Cosine, y: Array, target: Array, branch: Array) -> tuple[Array, Saved]:

@@ -13,7 +13,9 @@ d|f| = <u, df>, so where m > 0
 and 0 elsewhere.  At m = 0 any share of that is a derivative; we take the left one, 0.  At f = 0
 the norm has no derivative, and any u of length at most 1 would do: we take 0; so for g.
 
-Radius.  |f| is singular where f = 0, at the distance |f|; a and p may both move.
+Radius.  |f| is singular where the sum of the squares of f is 0.  While no entry of a or p
+moves by r, none of the C of f moves by 2 r, and f by no more than 2 r sqrt(C): nothing is
+singular for r below |f| / (2 sqrt(C)).  So for g.
 """
 
 from __future__ import annotations
@@ -47,15 +49,16 @@ def kink(loss: TripletMargin, y: Triplet, target: None) -> Kink:
 
 def radius(loss: TripletMargin, y: Triplet, target: None) -> Array:
     f, g = sides(loss, y)
-    distance: Array = np.minimum(norm(f).real, norm(g).real) / 2
+    nearest = np.minimum(norm(f).real, norm(g).real)
+    distance: Array = nearest / (2 * np.sqrt(f.shape[-1]))
     return distance
 
 
 def forward(loss: TripletMargin, y: Triplet, target: None, branch: Array) -> tuple[Array, Saved]:
     f, g = sides(loss, y)
-    far, near = norm(f), norm(g)
-    terms = np.where(branch == 1, far - near + loss.margin, 0.0)
-    saved = (direction(f, far), direction(g, near), branch)
+    to_p, to_n = norm(f), norm(g)
+    terms = np.where(branch == 1, to_p - to_n + loss.margin, 0.0)
+    saved = (direction(f, to_p), direction(g, to_n), branch)
     return row_factor(loss.reduction, f) * terms.sum(axis=(-2, -1)), saved
 
 

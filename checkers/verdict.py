@@ -71,15 +71,16 @@ def verify(
 
     tied = ties.find(case, measured, measured.factor(ALPHA))
     undecided = ties.undecided(case, tied) if tied else {}
-    open_names = tuple(n for n in a.tensors if n in undecided and undecided[n].any())
+    entries = {name: np.asarray(g) for name, g in gradients.items()} | {"loss": np.asarray(loss)}
+    given = [name for name in ("loss", *a.tensors) if name in entries]
+    open_names = tuple(n for n in given if n in undecided and undecided[n].any())
     matters = not set(open_names).isdisjoint(ties.gradient_names(case))
     if matters and (reason := ties.enumerable(case, tied, open_names)):
         return _off_the_tie(case, subject, reason, checkers, exhaustive)
 
     found, skipped = estimates(case, checkers, exhaustive=exhaustive)
-    entries = {name: np.asarray(g) for name, g in gradients.items()} | {"loss": np.asarray(loss)}
     sources = Sources(Estimate("subject", float(loss), entries=entries), found, skipped, measured)
-    names = [name for name in ("loss", *a.tensors) if name in entries and name not in open_names]
+    names = [name for name in given if name not in open_names]
     if bit_for_bit(case):
         comparisons = [
             same_bits(sources.subject, c, n) for n in names for c in found if n in c.entries
@@ -94,8 +95,7 @@ def verify(
     verdict = conclude(a, comparisons, skipped, len(checkers), agree, convention)
     if not matters or verdict.status == "FAIL":
         return verdict
-    given = tuple(name for name in open_names if name in entries)
-    return judge_at_ties(case, sources, verdict, comparisons, tied, given, checkers)
+    return judge_at_ties(case, sources, verdict, comparisons, tied, open_names, checkers)
 
 
 def _agree(case: Case, sources: Sources, checkers: Sequence[str], tensor: str) -> bool:

@@ -97,7 +97,9 @@ def test_a_fault_that_changes_nothing_here_does_not_show() -> None:
     case = draw_case(network(ops.HardTanh(-8.0, 8.0)), 1)
     assert case.input is not None and np.abs(case.input).max() < 8
     measured = rounding.measure(case, seed=1)
-    assert not shows(case, reference_subject(case)[1], BY_NAME["slope_in_saturation"], "layers.0", measured)
+    assert not shows(
+        case, reference_subject(case)[1], BY_NAME["slope_in_saturation"], "layers.0", measured
+    )
 
 
 def test_a_gradient_that_is_not_finite_shows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +109,9 @@ def test_a_gradient_that_is_not_finite_shows(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(controls, "planted", planted)
     measured = rounding.measure(CASE, seed=1)
-    assert shows(CASE, reference_subject(CASE)[1], BY_NAME["bias_gradient_zero"], "layers.0", measured)
+    assert shows(
+        CASE, reference_subject(CASE)[1], BY_NAME["bias_gradient_zero"], "layers.0", measured
+    )
 
 
 def test_a_network_without_layers_has_controls_at_its_loss() -> None:

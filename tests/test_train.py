@@ -176,11 +176,15 @@ def test_another_learning_rate_shows_in_the_trajectory(runs: Any) -> None:
 
 
 def test_correct_trajectories_stay_within_a_fraction_of_their_bound(runs: Any) -> None:
-    """The bound is for a false alarm in 1e-7 of runs; a distance near it would be chance."""
-    for run in runs.values():
-        for t in run.trajectories:
-            assert 0 < t.distance < 0.5 * t.bound
-            assert t.bound < 1e-12
+    """The bound is for a false alarm in 1e-7 of runs; a distance near it would be chance.
+
+    Three steps may agree to the last bit, on some processors; all runs together do not.
+    """
+    trajectories = [t for run in runs.values() for t in run.trajectories]
+    for t in trajectories:
+        assert t.distance < 0.5 * t.bound
+        assert t.bound < 1e-12
+    assert sum(t.distance > 0 for t in trajectories) > len(trajectories) // 2
 
 
 @pytest.mark.parametrize("follow", [with_torch.sgd_trajectory, with_jax.sgd_trajectory])

@@ -146,10 +146,12 @@ def test_the_sum_over_paths_is_what_one_backward_pass_finds(case: Case) -> None:
 
     A path's product has as many roundings as it has factors, of which the model, run on the
     backward pass, knows; the allowance for them is added: u for each, of the products' sum.
+    The factors are differentiated forward, where a saturated softmax subtracts p - p^2; so
+    the model is the normwise one, by which `explain` itself compares them.
     """
     example = book.differentiate(case)
     _, backward = network.value_and_gradients(case)
-    measured = rounding.measure(case)
+    measured = rounding.measure(case, normwise=True)
     for p in parameters(case.architecture).values():
         d = book.derivative(example, p, keep=book.MOST_PATHS)
         products = sum(abs(path.product) for path in d.paths)

@@ -137,8 +137,11 @@ def test_gated_units_do_not_fit_a_single_feature() -> None:
 def test_operators_that_do_not_fit_the_width_are_refused(names: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="glu and swiglu halve the features, so max_width must be"):
         Limits(max_width=1, operators=names)
-    for beside in ({"operators": (*names, "tanh")}, {"activations": ("tanh",), "operators": names}):
-        networks = generate(Limits(max_width=1, **beside), "generic", "float64", 0, 20)
+    for beside in (
+        Limits(max_width=1, operators=(*names, "tanh")),
+        Limits(max_width=1, activations=("tanh",), operators=names),
+    ):
+        networks = generate(beside, "generic", "float64", 0, 20)
         assert all("tanh" in a.operators for a in networks)
 
 

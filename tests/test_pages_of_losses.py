@@ -104,7 +104,7 @@ def test_a_call_with_replicas_is_the_calls_without(a: Architecture) -> None:
 def _vanishes(v: Array, d: Array) -> Array:
     """The least |t| at which the sum of the squares of v + t d is 0, row by row."""
     roots = [np.roots([d @ d, 2 * d @ row, row @ row]) for row in v]
-    return np.abs(roots).min(axis=1)
+    return np.asarray(np.abs(roots).min(axis=1))
 
 
 @pytest.mark.parametrize("wide", [1, 4, 16])

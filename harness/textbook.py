@@ -56,8 +56,8 @@ def build(
                 f"{op.name} along the batch mixes the examples, and a path stays within one: "
                 "take the axis of the features"
             )
-    loss = loss or SquaredError()
-    architecture = Architecture((batch, sizes[0]), tuple(layers), loss)  # type: ignore[arg-type]
+    chosen: Any = loss or SquaredError()
+    architecture = Architecture((batch, sizes[0]), tuple(layers), chosen)
     count = sum(math.prod(shape) for shape in architecture.parameters.values())
     if count > MOST_PARAMETERS:
         raise ValueError(

@@ -153,8 +153,9 @@ def _gradients(architecture: Architecture) -> Callable[..., Any]:
 
 def forget() -> None:
     """Free whatever has been compiled, by us or by the program around."""
+    clear: Any = jax.clear_caches  # which JAX does not annotate
     _gradients.cache_clear()
-    jax.clear_caches()  # type: ignore[no-untyped-call]
+    clear()
 
 
 def _wide(value: Any) -> Any:

@@ -1,17 +1,9 @@
-"""An architecture: a network as data, with no values in it.
-
-`loads` reads JSON from anybody.  Whatever is wrong with it ends in one
-`ArchitectureError` that names the field.
-"""
+"""An architecture: a network as data, with no values in it."""
 
 from __future__ import annotations
 
-import codecs
-import json
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -30,11 +22,6 @@ from .operators import (
     size,
 )
 
-MAX_FILE_BYTES = 4_000_000
-"""Far above any network that a person writes down; a guard against the wrong file."""
-
-BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
 MAX_ENTRIES = 50_000_000
 """Parameters and values at every edge together: 400 MB in float64, before any checker."""
 
@@ -45,10 +32,6 @@ KINDS: Mapping[str, tuple[str, tuple[type[Any], ...]]] = {
     "penalty": ("penalties", (L1, L2)),
 }
 """What an architecture is made of, by the field that names it in JSON."""
-
-
-class ArchitectureError(ValueError):
-    """An architecture that makes no sense, or a file that does not hold one."""
 
 
 class Slot(NamedTuple):
@@ -340,81 +323,3 @@ def _check_input(shape: Any) -> None:
         )
     for i, n in enumerate(shape):
         check_number(f"input[{i}]", n, int, {"minimum": 1})
-
-
-def dumps(architecture: Architecture) -> str:
-    """The architecture as indented JSON; `loads` reads it back, equal."""
-    return msgspec.json.format(msgspec.json.encode(architecture), indent=2).decode()
-
-
-def loads(text: str | bytes, source: str = "architecture") -> Architecture:
-    """Read an architecture from JSON.  `source` names it in an ArchitectureError."""
-    if len(text) > MAX_FILE_BYTES:
-        raise ArchitectureError(
-            f"{source}: {len(text):,} bytes is too large for an architecture "
-            f"(at most {MAX_FILE_BYTES:,})"
-        )
-    architecture: Architecture = decode(text, Architecture, source)
-    try:
-        json.loads(text, object_pairs_hook=_unique)
-    except ArchitectureError as error:
-        raise ArchitectureError(f"{source}: {error}") from None
-    return architecture
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> None:
-    """Refuse a key that stands twice in one object: which of the two was meant?"""
-    keys = [key for key, _ in pairs]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ArchitectureError(f"the field `{key}` stands twice in one object")
-
-
-def decode(text: str | bytes, kind: Any, source: str) -> Any:
-    """Decode JSON into `kind`, turning every way to fail into one ArchitectureError."""
-    if not text.strip():
-        raise ArchitectureError(f"{source} is empty")
-    if isinstance(text, bytes) and text.startswith(BYTE_ORDER_MARKS):
-        raise ArchitectureError(
-            f"{source} begins with a byte order mark; it must be UTF-8 without one"
-        )
-    try:
-        return msgspec.json.decode(text, type=kind)
-    except msgspec.ValidationError as error:
-        raise ArchitectureError(f"{source}: {error}{_choices(str(error))}") from None
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise ArchitectureError(f"{source} is not JSON: {error}") from None
-    except RecursionError:
-        raise ArchitectureError(f"{source} is nested too deeply") from None
-
-
-def _choices(message: str) -> str:
-    """What would be right, where a name in JSON is none of ours."""
-    unknown = re.fullmatch(r"Invalid value .* - at `\$.*\.(op|loss|penalty)`", message)
-    if not unknown:
-        return ""
-    _, kinds = KINDS[unknown[1]]
-    return "; there are " + ", ".join(str(kind.__struct_config__.tag) for kind in kinds)
-
-
-def read(path: str | Path) -> Architecture:
-    """Read an architecture file.  ArchitectureError, naming the file, where that fails."""
-    return loads(read_bytes(path, MAX_FILE_BYTES), str(path))
-
-
-def read_bytes(path: str | Path, limit: int) -> bytes:
-    """A file's bytes, no more than `limit` of them ever read."""
-    try:
-        with open(path, "rb") as file:
-            content = file.read(limit + 1)
-    except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ArchitectureError(f"{path}: {reason}") from None
-    if len(content) > limit:
-        raise ArchitectureError(f"{path} is too large (at most {limit:,} bytes)")
-    return content
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of an architecture file."""
-    return msgspec.json.schema(Architecture)

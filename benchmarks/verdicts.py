@@ -26,8 +26,9 @@ from typing import Any
 
 import numpy as np
 
-from backproof.architectures.architecture import Architecture, dumps
+from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import DTYPES, Case, draw_case, stream
+from backproof.architectures.files import dumps
 from backproof.architectures.generation import Limits, generate
 from backproof.architectures.losses import SquaredError
 from backproof.architectures.operators import Dense, ReLU

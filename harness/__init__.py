@@ -17,8 +17,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backproof.architectures.architecture import Architecture, ArchitectureError
+    from backproof.architectures.architecture import Architecture
     from backproof.architectures.cases import Case, draw_case, make_case
+    from backproof.architectures.files import ArchitectureError
     from backproof.architectures.losses import CrossEntropy, SquaredError
     from backproof.architectures.operators import Dense, ReLU, Tanh
     from backproof.checkers.comparison import Comparison, compare
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Architecture": "architectures.architecture",
-    "ArchitectureError": "architectures.architecture",
+    "ArchitectureError": "architectures.files",
     "Case": "architectures.cases",
     "draw_case": "architectures.cases",
     "make_case": "architectures.cases",

@@ -8,13 +8,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from backproof.architectures.architecture import (
-    Architecture,
-    ArchitectureError,
-    decode,
-    read_bytes,
-)
+from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import Case, DType, Lane, make_case
+from backproof.architectures.files import ArchitectureError, decode, read_bytes
 from backproof.checkers.verdict import CHECKERS, CheckerName, Verdict, estimates
 from backproof.planting import BY_NAME, by_name
 from backproof.reference.arrays import Array

@@ -6,51 +6,31 @@ regimes: the full batch at once, mini-batches, one record at a time.
 **Each step** is a case: parameters as they are, records of this batch.  Its gradients are
 verified as any case's are (`checkers.verdict`).
 
-**The trajectory**, the parameters after every step, is compared with those of
-torch.optim.SGD on autograd's gradients and of optax.sgd on JAX's, started at the same
-parameters and fed the same batches, and never brought together again.  Two correct
-trajectories drift apart: with step map F, rounding e_k and distance d_k,
-
-    d_(k+1) = F'(theta_k) d_k + e_k
-
-so what rounding did at step k is carried along by all the steps after it.  How far that
-may go is measured, by Monte Carlo arithmetic as for a single gradient: K replicas of the
-reference are trained, each operation of forward, backward and update perturbed, and their
-rms distance from the plain trajectory is the deviation of a correct one.  Twice:
-
-    fresh       new noise at each step: errors that know nothing of each other
-    persistent  the same noise at each step: near a minimum the steps repeat themselves and
-                so may their rounding, whose sum then grows as 1 / (1 - |F'|)
-
-The greater counts, multiplied by Student's factor for a false alarm in a share ALPHA of
-runs and by sqrt(2), since both trajectories are rounded.
+**The trajectory** is held against two frameworks' (`trajectories`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
-import scipy.special
 
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import Case, draw_case, make_case, stream
 from backproof.architectures.checks import check_number
 from backproof.architectures.losses import CrossEntropy, SquaredError
 from backproof.architectures.operators import Dense, Tanh
-from backproof.checkers.comparison import ALPHA, Status
-from backproof.checkers.estimate import Unsupported
-from backproof.checkers.noise import UNIT, Noise, replicate
-from backproof.checkers.rounding import REPLICAS, noisy
+from backproof.checkers.comparison import Status
 from backproof.checkers.verdict import Subject, Verdict, reference_subject, verify, worst
 from backproof.datasets import CLASSES, DataSet
 from backproof.reference import network
 from backproof.reference.arrays import Array, Arrays
-from backproof.reference.optimisers import sgd
+from backproof.reference.optimisers import OPTIMISERS
 from backproof.reference.optimisers.sgd import SGD
+from backproof.trajectories import Trajectory, compare_trajectories
 
 Regime = Literal["full-batch", "mini-batch", "online"]
 REGIMES: tuple[Regime, ...] = get_args(Regime)
@@ -75,11 +55,6 @@ EPOCHS: Mapping[Regime, int] = {"full-batch": 150, "mini-batch": 40, "online": 1
 
 TOLERANCE = 1e-5
 """Training has reached its end when an epoch lowers the loss by a smaller share than this."""
-
-OPTIMISERS: Mapping[type[Any], Any] = {SGD: sgd}
-"""The module of each optimiser: `initial_state(optimiser, parameters)` and
-`step(optimiser, state, parameters, gradients)`.  The frameworks' trajectories know SGD."""
-
 
 # --- what is trained ---------------------------------------------------------------------
 
@@ -171,23 +146,6 @@ class Step:
     verdict: Verdict | None
 
 
-@dataclass(frozen=True)
-class Trajectory:
-    """Our parameters against a framework's, where they differ most for their bound.
-
-    `distance` and `bound` are 2-norms of one tensor after step `step` (from 1).  `reason`
-    says why there is nothing to compare.
-    """
-
-    framework: str
-    status: Status
-    distance: float = 0.0
-    bound: float = 0.0
-    tensor: str = ""
-    step: int = 0
-    reason: str = ""
-
-
 Stopped = Literal["converged", "max epochs", "diverged"]
 
 
@@ -263,7 +221,8 @@ def train(
             stopped = "converged"
             break
     run = Run(plan, tuple(losses), tuple(steps), parameters, stopped)
-    return replace(run, trajectories=compare_trajectories(run))
+    cases, ours = [step.case for step in steps], [step.after for step in steps]
+    return replace(run, trajectories=compare_trajectories(cases, ours, plan.optimiser, plan.seed))
 
 
 def accuracy(data: DataSet, parameters: Mapping[str, Array]) -> float:
@@ -294,118 +253,3 @@ def least_squares(data: DataSet) -> Optimum:
     w = np.linalg.lstsq(columns, data.target)[0][:, 0]
     parameters = {"layers.0.weight": w[None, :-1], "layers.0.bias": w[-1:]}
     return Optimum(parameters, loss_over(data, parameters))
-
-
-# --- trajectories ------------------------------------------------------------------------
-
-
-def compare_trajectories(run: Run) -> tuple[Trajectory, ...]:
-    """Hold the run's parameters after every step against PyTorch's and Optax's."""
-    cases = [step.case for step in run.steps]
-    ours = [step.after for step in run.steps]
-    bounds = drift_bounds(cases, ours, run.plan.optimiser, run.plan.seed)
-    compared = []
-    for framework, follow in FRAMEWORKS.items():
-        try:
-            theirs = follow(cases, run.plan.optimiser.learning_rate)
-        except Unsupported as reason:
-            compared.append(Trajectory(framework, "UNSUPPORTED", reason=str(reason)))
-        else:
-            compared.append(farthest(framework, ours, theirs, bounds))
-    return tuple(compared)
-
-
-def _torch(cases: Sequence[Case], learning_rate: float) -> list[Arrays]:
-    from backproof.checkers import with_torch
-
-    return with_torch.sgd_trajectory(cases, learning_rate)
-
-
-def _optax(cases: Sequence[Case], learning_rate: float) -> list[Arrays]:
-    from backproof.checkers import with_jax
-
-    return with_jax.sgd_trajectory(cases, learning_rate)
-
-
-FRAMEWORKS: Mapping[str, Callable[[Sequence[Case], float], list[Arrays]]] = {
-    "torch.optim.SGD": _torch,
-    "optax.sgd": _optax,
-}
-
-
-def farthest(
-    framework: str,
-    ours: Sequence[Arrays],
-    theirs: Sequence[Arrays],
-    bounds: Sequence[Mapping[str, float]],
-) -> Trajectory:
-    """The step and the tensor whose distance is greatest for its bound.
-
-    FAIL where that exceeds 1; INCONCLUSIVE where a bound is not finite.
-    """
-    ratio, found = -1.0, Trajectory(framework, "INCONCLUSIVE", reason="there is no step")
-    for number, (a, b, bound) in enumerate(zip(ours, theirs, bounds, strict=True), 1):
-        for name, limit in bound.items():
-            if not np.isfinite(limit):
-                reason = f"the parameters leave the range of float64 at step {number}"
-                return Trajectory(framework, "INCONCLUSIVE", reason=reason)
-            distance = float(np.linalg.norm(a[name] - b[name]))
-            status: Status = "PASS" if distance <= limit else "FAIL"
-            if not distance <= ratio * limit:
-                ratio = distance / limit
-                found = Trajectory(framework, status, distance, limit, name, number)
-    return found
-
-
-def drift_bounds(
-    cases: Sequence[Case], ours: Sequence[Arrays], optimiser: SGD, seed: int
-) -> list[dict[str, float]]:
-    """How far two correct trajectories may be apart after each step, by tensor, 2-norm."""
-    fresh = drift(cases, ours, optimiser, seed, persistent=False)
-    persistent = drift(cases, ours, optimiser, seed, persistent=True)
-    comparisons = len(FRAMEWORKS) * sum(len(after) for after in ours)
-    student = float(scipy.special.stdtrit(REPLICAS, 1 - ALPHA / comparisons / 2))
-    return [
-        {name: 2**0.5 * student * max(a[name], b[name]) for name in a}
-        for a, b in zip(fresh, persistent, strict=True)
-    ]
-
-
-def drift(
-    cases: Sequence[Case],
-    ours: Sequence[Arrays],
-    optimiser: SGD,
-    seed: int,
-    *,
-    persistent: bool,
-) -> list[dict[str, float]]:
-    """The rms distance of perturbed trajectories from ours after each step, by tensor."""
-    rule = OPTIMISERS[type(optimiser)]
-    noise = Noise(stream(seed, "drift"), "float64", REPLICAS)
-    parameters: Any = {k: replicate(v, noise) for k, v in cases[0].parameters.items()}
-    state = rule.initial_state(optimiser, parameters)
-    deviations = []
-    for case, after in zip(cases, ours, strict=True):
-        if persistent:
-            noise.rng = stream(seed, "persistent drift")
-        scale = UNIT["float64"] / noise.unit / REPLICAS**0.5
-        with np.errstate(all="ignore"):
-            parameters, state = _perturbed_step(case, parameters, state, optimiser, noise)
-            apart = {k: np.asarray(value) - after[k] for k, value in parameters.items()}
-            deviations.append({k: scale * float(np.linalg.norm(d)) for k, d in apart.items()})
-    return deviations
-
-
-def _perturbed_step(
-    case: Case, parameters: Any, state: Any, optimiser: SGD, noise: Noise
-) -> tuple[Any, Any]:
-    """One step of all replicas, on the pieces of piecewise functions that ours is on."""
-    pieces = network.forward(case).branches
-    perturbed = replace(noisy(case, noise), parameters=parameters)
-    trace = network.forward(perturbed, branches=pieces)
-    one = replicate(np.ones((1, 1)), noise)
-    gradients = network.backward(perturbed, trace, value_bar=one)
-    after: tuple[Any, Any] = OPTIMISERS[type(optimiser)].step(
-        optimiser, state, parameters, gradients
-    )
-    return after

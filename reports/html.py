@@ -16,7 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from ..architectures.architecture import Architecture
-from ..architectures.architecture import dumps as architecture_json
+from ..architectures.files import dumps as architecture_json
 from ..checkers.comparison import CONCLUSIVE, Comparison, Status
 from . import text
 from .events import AnyEvent, CaseFinished

@@ -7,7 +7,8 @@ from typing import Any
 from backproof.architectures import configurations
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
-from backproof.architectures.architecture import Architecture, dumps, edge_name
+from backproof.architectures.architecture import Architecture, edge_name
+from backproof.architectures.files import dumps
 from backproof.architectures.losses import L1, L2
 
 SMALL = Architecture((2, 3), (ops.Dense(4), ops.Tanh()), ls.SquaredError())

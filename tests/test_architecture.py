@@ -26,18 +26,17 @@ from hypothesis import strategies as st
 
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
-from backproof.architectures.architecture import (
+from backproof.architectures.architecture import Architecture, edge_name
+from backproof.architectures.cases import LANES
+from backproof.architectures.files import (
     MAX_FILE_BYTES,
-    Architecture,
     ArchitectureError,
     dumps,
-    edge_name,
     loads,
     read,
     read_bytes,
     schema,
 )
-from backproof.architectures.cases import LANES
 from backproof.architectures.generation import Limits, architectures
 from backproof.architectures.losses import L1, L2
 

@@ -33,7 +33,7 @@ from helpers_networks import SMALL, network
 from backproof import campaign, cli, errors
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
-from backproof.architectures.architecture import dumps, schema
+from backproof.architectures.files import dumps, schema
 from backproof.checkers.verdict import Verdict
 from backproof.commands import replay as replay_command
 from backproof.commands.run import Duration, Interruption, prepare_folder

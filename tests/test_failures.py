@@ -14,8 +14,9 @@ from helpers_networks import GRAPHS, every_activation, every_loss, every_operato
 from backproof import failures
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
-from backproof.architectures.architecture import Architecture, ArchitectureError, read_bytes
+from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import LANES, Case, draw_case
+from backproof.architectures.files import ArchitectureError, read_bytes
 from backproof.checkers.verdict import CHECKERS, Verdict, verify
 from backproof.failures import FailureFile, dumps, read, rebuild, record, verdict_of
 from backproof.planting import by_name

@@ -14,8 +14,9 @@ import pytest
 
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
-from backproof.architectures.architecture import Architecture, loads
+from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import LANES, Case, Lane, draw_case, make_case, stream
+from backproof.architectures.files import loads
 from backproof.architectures.generation import Limits, generate
 from backproof.checkers import complex_step
 from backproof.checkers import finite_differences as fd

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
-from backproof.architectures.architecture import Architecture, dumps, loads
+from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import DTYPES, LANES, DType, Lane, draw_case
 from backproof.architectures.coverage import Seen, possible_pairs
 from backproof.architectures.drawing import MOST_ENTRIES
 from backproof.architectures.exactness import EXACT_OPERATORS, is_exact
+from backproof.architectures.files import dumps, loads
 from backproof.architectures.generation import SMALL, Limits, architectures, generate
 from backproof.architectures.growing import exact_names
 from backproof.architectures.joint_strategies import JOINT

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
-from backproof.architectures.architecture import Architecture, Slot, dumps, edge_name, loads
+from backproof.architectures.architecture import Architecture, Slot, edge_name
 from backproof.architectures.cases import Case, draw_case
+from backproof.architectures.files import dumps, loads
 from backproof.architectures.generation import Limits, architectures
 from backproof.architectures.losses import L2
 from backproof.architectures.surgery import rebuilt

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from backproof import datasets, training
+from backproof import datasets, training, trajectories
 from backproof.architectures.cases import Case, make_case
 from backproof.checkers import with_jax, with_torch
 from backproof.checkers.estimate import Unsupported
@@ -171,8 +171,8 @@ def test_a_wrong_gradient_that_no_step_verifies_shows_in_the_trajectory(data: An
 
 def test_another_learning_rate_shows_in_the_trajectory(runs: Any) -> None:
     run = runs["regression", "mini-batch"]
-    plan = replace(run.plan, optimiser=SGD(run.plan.optimiser.learning_rate * (1 + 1e-11)))
-    assert {t.status for t in training.compare_trajectories(replace(run, plan=plan))} == {"FAIL"}
+    optimiser = SGD(run.plan.optimiser.learning_rate * (1 + 1e-11))
+    assert {t.status for t in compared(run, optimiser)} == {"FAIL"}
 
 
 def test_correct_trajectories_stay_within_a_fraction_of_their_bound(runs: Any) -> None:
@@ -180,11 +180,11 @@ def test_correct_trajectories_stay_within_a_fraction_of_their_bound(runs: Any) -
 
     Three steps may agree to the last bit, on some processors; all runs together do not.
     """
-    trajectories = [t for run in runs.values() for t in run.trajectories]
-    for t in trajectories:
+    every = [t for run in runs.values() for t in run.trajectories]
+    for t in every:
         assert t.distance < 0.5 * t.bound
         assert t.bound < 1e-12
-    assert sum(t.distance > 0 for t in trajectories) > len(trajectories) // 2
+    assert sum(t.distance > 0 for t in every) > len(every) // 2
 
 
 @pytest.mark.parametrize("follow", [with_torch.sgd_trajectory, with_jax.sgd_trajectory])
@@ -207,9 +207,9 @@ def test_a_framework_that_cannot_follow_is_named(
     def follow(cases: Any, learning_rate: float) -> Any:
         raise Unsupported("no CPU device")
 
-    monkeypatch.setattr(training, "FRAMEWORKS", {"optax.sgd": follow})
+    monkeypatch.setattr(trajectories, "FRAMEWORKS", {"optax.sgd": follow})
     run = runs["regression", "full-batch"]
-    (t,) = training.compare_trajectories(run)
+    (t,) = compared(run, run.plan.optimiser)
     assert (t.status, t.reason) == ("UNSUPPORTED", "no CPU device")
     assert replace(run, trajectories=(t,)).status == "PASS"
     assert any(
@@ -217,13 +217,24 @@ def test_a_framework_that_cannot_follow_is_named(
     )
 
 
+def compared(run: training.Run, optimiser: SGD) -> tuple[trajectories.Trajectory, ...]:
+    cases, ours = [s.case for s in run.steps], [s.after for s in run.steps]
+    return trajectories.compare_trajectories(cases, ours, optimiser, run.plan.seed)
+
+
+def test_a_parameter_that_never_moves_must_not_move() -> None:
+    still, moved = {"w": np.ones(2)}, {"w": np.array([1.0, 1 + 1e-15])}
+    assert trajectories.farthest("optax.sgd", [still], [still], [{"w": 0.0}]).status == "PASS"
+    assert trajectories.farthest("optax.sgd", [still], [moved], [{"w": 0.0}]).status == "FAIL"
+
+
 def test_nothing_to_compare_is_not_a_pass() -> None:
-    assert training.farthest("optax.sgd", [], [], []).status == "INCONCLUSIVE"
+    assert trajectories.farthest("optax.sgd", [], [], []).status == "INCONCLUSIVE"
 
 
 def test_a_framework_that_leaves_the_numbers_fails() -> None:
     ours, theirs = {"w": np.ones(2)}, {"w": np.array([np.nan, 1.0])}
-    assert training.farthest("optax.sgd", [ours], [theirs], [{"w": 1.0}]).status == "FAIL"
+    assert trajectories.farthest("optax.sgd", [ours], [theirs], [{"w": 1.0}]).status == "FAIL"
 
 
 # --- the command -------------------------------------------------------------------------

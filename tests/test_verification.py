@@ -17,9 +17,9 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from backproof import failures
-from backproof.architectures.architecture import dumps
 from backproof.architectures.cases import DTYPES, LANES, Case, DType, Lane, draw_case
 from backproof.architectures.exactness import is_exact
+from backproof.architectures.files import dumps
 from backproof.architectures.generation import Limits, architectures, generate
 from backproof.architectures.limits import ACTIVATION_NAMES, LOSS_NAMES
 from backproof.campaign import describe_in_python, versions

@@ -19,7 +19,8 @@ from helpers_networks import edge
 
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
-from backproof.architectures.architecture import Architecture, ArchitectureError, loads
+from backproof.architectures.architecture import Architecture
+from backproof.architectures.files import ArchitectureError, loads
 
 ROOT = Path(__file__).parent.parent
 MAPS = {2: (3, 4), 3: (2, 3, 4), 4: (2, 4, 5, 6), 5: (2, 2, 3, 4, 3)}

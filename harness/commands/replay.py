@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from backproof import failures
-from backproof.architectures.architecture import ArchitectureError
+from backproof.architectures.files import ArchitectureError
 from backproof.campaign import Options, judge
 from backproof.errors import Command, UsageProblem, show
 from backproof.reports.exit_codes import ExitCode

@@ -16,7 +16,8 @@ from typing import Any, Self
 import rich_click as click
 from rich.console import Console
 
-from backproof.architectures import architecture as arch
+from backproof.architectures import files
+from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import DTYPES, LANES, DType
 from backproof.architectures.exactness import is_exact
 from backproof.architectures.generation import Limits
@@ -275,7 +276,7 @@ OF_RANDOM_NETWORKS = {
 """The options that say what random networks are like -> the field of `Limits` of each."""
 
 
-def _networks(given: dict[str, Any]) -> tuple[Limits, arch.Architecture | None]:
+def _networks(given: dict[str, Any]) -> tuple[Limits, Architecture | None]:
     """What is to be verified: random networks within limits, or the one that is given."""
     name, scale = given["architecture"], given["scale"]
     random = {option: given[option] for option in OF_RANDOM_NETWORKS if given[option]}
@@ -291,7 +292,7 @@ def _networks(given: dict[str, Any]) -> tuple[Limits, arch.Architecture | None]:
     return Limits(), _network(name, scale or 1)
 
 
-def _network(name: str, scale: int) -> arch.Architecture:
+def _network(name: str, scale: int) -> Architecture:
     """A named architecture at a scale, or one read from a file."""
     try:
         if name in NAMED:
@@ -300,14 +301,12 @@ def _network(name: str, scale: int) -> arch.Architecture:
             raise UsageProblem(
                 f"--architecture {name}: no such file; named ones are {', '.join(NAMED)}."
             )
-        return arch.read(name)
+        return files.read(name)
     except ValueError as error:
         raise UsageProblem(f"{error}.") from None
 
 
-def _check_exact(
-    limits: Limits, network: arch.Architecture | None, dtypes: tuple[DType, ...]
-) -> None:
+def _check_exact(limits: Limits, network: Architecture | None, dtypes: tuple[DType, ...]) -> None:
     if network is not None and not any(is_exact(network, dtype) for dtype in dtypes):
         raise UsageProblem(f"This network is not exact in {' or '.join(dtypes)}.")
     if limits.names and not exact_names(limits):

@@ -7,7 +7,7 @@ import sys
 
 import rich_click as click
 
-from backproof.architectures.architecture import schema
+from backproof.architectures.files import schema
 from backproof.errors import Command, show
 
 

@@ -9,6 +9,15 @@ All are mappings from parameter names to arrays; a state maps the names of its b
 such mappings.  Nothing is written to: a step returns new arrays.
 """
 
-from . import sgd
+from __future__ import annotations
 
-__all__ = ["sgd"]
+from collections.abc import Mapping
+from typing import Any
+
+from . import sgd
+from .sgd import SGD
+
+OPTIMISERS: Mapping[type[Any], Any] = {SGD: sgd}
+"""The page of each optimiser.  The frameworks' trajectories know SGD."""
+
+__all__ = ["OPTIMISERS", "sgd"]

@@ -1,7 +1,8 @@
 """What of the vocabulary a run has verified: pairs of neighbours, and the roles of operators.
 
 A pair is an operator that makes an edge and one that takes it; its cases are those of the
-networks in which it occurs, and it counts as verified where one of them passed.  The roles
+networks in which it occurs, and it counts as verified where one of them passed and not all
+its gradients were 0 (a verdict without a resolution: nothing had to be computed).  The roles
 of an operator are the gradients that its backward pass is about: of its parameters, of its
 inputs, and with respect to the cotangent that it receives.
 """
@@ -61,11 +62,12 @@ def coverage(cases: Sequence[CaseFinished]) -> Coverage:
             parts[a] = frozenset(pairs(a)), _roles(a)
         found, played = parts[a]
         met |= found
+        proved = case.verdict.status == "PASS" and case.verdict.resolution is not None
         for name, own in played.items():
             has[name] |= own
-            if case.verdict.status == "PASS":
+            if proved:
                 roles[name].update(own)
-        if case.verdict.status == "PASS":
+        if proved:
             verified |= found
     names = {name for pair in met for name in pair}
     possible = {p for p in possible_pairs() if set(p) <= names} | met

@@ -102,6 +102,14 @@ def test_without_parameters_only_what_the_verdict_names_is_counted() -> None:
     ] == ["relu"]
 
 
+def test_a_pair_of_neighbours_is_verified_by_a_pass_in_which_some_gradient_was_not_zero() -> None:
+    for resolution, verified in ((None, 0), (0.0, 4), (1e-9, 4)):
+        verdict = streams.passed(resolution)
+        found = summarise([streams.case(0, verdict, architecture=streams.NETWORK)]).coverage
+        assert (found.met, found.verified) == (4, verified)
+        assert all(row.cotangent == bool(verified) for row in found.operators)
+
+
 def test_an_undecided_case_is_undecided_for_each_of_its_operators() -> None:
     operators = summarise(streams.nothing_verified()).operators
     assert [r.name for r in operators] == ["dense", "l2", "squared_error", "tanh"]

@@ -10,7 +10,8 @@ The reference's pages avoid cancellation where they can.  A framework, or anybod
 formula, need not: 1 - tanh(x)^2 is right to u, not to u (1 - tanh(x)^2).  The *normwise*
 model allows for it: on top of the above, each layer in which something may cancel errs by u
 of what it is given (u |x| forward, u |y_bar| backward), and each loss's cotangent by u of its
-reduction.
+reduction; where a textbook sums what the reference knows to cancel, p sum(t) - t for p - t, by
+what such a sum may err (`noise.py`).
 """
 
 from __future__ import annotations
@@ -144,6 +145,11 @@ MAY_CANCEL = frozenset({*ops.ACTIVATIONS, *ops.ATTENTION, ops.WeightNormDense})
 what (`stable.as_difference`)."""
 
 
+def _of_a_sum(terms: int, total: Any, squares: Any) -> Any:
+    """The deviation of a sum of so many terms in roundings u (Higham and Mary 2019)."""
+    return np.sqrt((terms / 3 * total**2 + (terms / 6 + 1) * squares) / 3)
+
+
 def _normwise(a: Architecture, noise: Noise) -> network.Disturb:
     """The normwise error of an operator: of a layer, or of a loss's cotangent."""
 
@@ -151,9 +157,10 @@ def _normwise(a: Architecture, noise: Noise) -> network.Disturb:
         kind, _, number = site.partition(".")
         if kind != "layers":
             loss = a.losses[site]
-            rows = flat_shape(loss, a.edges[a.loss_sources[site][0]])[0]
+            rows, *_, terms = flat_shape(loss, a.edges[a.loss_sources[site][0]])
             mean = getattr(loss, "reduction", "sum") in ("mean", "batch_mean")
-            magnitude: Any = 1.0 / rows if mean else 1.0
+            one = 1.0 / rows if mean else 1.0
+            magnitude: Any = max(one, _of_a_sum(terms, one, one**2))
         else:
             layer = a.layers[int(number)]
             if type(layer) not in MAY_CANCEL:
@@ -161,6 +168,13 @@ def _normwise(a: Architecture, noise: Noise) -> network.Disturb:
             values = [np.asarray(x) for x in (given if isinstance(given, tuple) else (given,))]
             if type(layer) in ops.ACTIVATIONS and values[0].ndim == result.ndim:
                 magnitude = np.max(np.abs(values[0]), axis=-1, keepdims=True)
+                if isinstance(layer, (ops.Softmax, ops.LogSoftmax)):
+                    axis = layer.axis - 2 if layer.axis >= 0 else layer.axis
+                    largest = np.max(np.abs(values[0]), axis, keepdims=True)
+                    x = values[0] / np.where(largest > 0, largest, 1.0)
+                    sums = np.sum(x, axis, keepdims=True), np.sum(x**2, axis, keepdims=True)
+                    summed = largest * _of_a_sum(x.shape[axis], *sums)
+                    magnitude = np.maximum(magnitude, summed)
             else:
                 magnitude = max(float(np.max(np.abs(x), initial=0.0)) for x in values)
         draw = noise.draw((noise.replicas, *result.shape[1:]))

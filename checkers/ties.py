@@ -235,19 +235,20 @@ def distance_to_hull(vertices: Array, g: Array) -> float:
 
 
 def some_branches(case: Case, ties: tuple[Tie, ...]) -> list[network.Branches]:
-    """The pieces of a case with every tie on its first, on its last, and on random ones."""
+    """The pieces of a case with the ties on each of their options in turn, and on random ones."""
     base = network.forward(promote(case)).branches
     rng = stream(case.seed, "undecided")
     counts = np.array([len(tie.options) for tie in ties])
-    choices = [first(ties), last(ties), *(rng.integers(counts) for _ in range(6))]
+    in_turn = [k % counts for k in range(max(counts, default=1))]
+    choices = [*in_turn, last(ties), *(rng.integers(counts) for _ in range(6))]
     return [choose(base, ties, pieces) for pieces in choices]
 
 
 def undecided(case: Case, ties: tuple[Tie, ...]) -> Mapping[str, Array]:
     """For every tensor a mask of the entries that the choice of pieces can change.
 
-    The reference's backward is asked on the left pieces, on the right ones, and on random
-    combinations; an entry that never moves does not depend on the convention.
+    The reference's backward is asked with the ties on each of their options in turn, and on
+    random combinations; an entry that never moves does not depend on the convention.
     """
     wide = promote(case)
     found: list[Arrays] = []

@@ -40,6 +40,10 @@ from .rounding import Rounding, promote, rms
 MOST_TIES = 10
 """Above 2 to this power the combinations of pieces are not enumerated."""
 
+TRIES = 64
+"""Combinations of pieces that are tried where there are more: an entry that only one
+combination of two ties changes is missed once in 10^8 times."""
+
 MOST_ENTRIES = 4096
 """Above this many entries of open tensors no gradient is taken on every piece."""
 
@@ -234,25 +238,30 @@ def distance_to_hull(vertices: Array, g: Array) -> float:
     return float(np.linalg.norm(weights @ vertices - g))
 
 
-def some_branches(case: Case, ties: tuple[Tie, ...]) -> list[network.Branches]:
-    """The pieces of a case with the ties on each of their options in turn, and on random ones."""
+def some_branches(case: Case, ties: tuple[Tie, ...], tries: int) -> list[network.Branches]:
+    """The pieces of a case with its ties on every combination of options; of many, on some.
+
+    Then on each option in turn, and on so many random ones.
+    """
     base = network.forward(promote(case)).branches
+    if math.prod(len(tie.options) for tie in ties) <= tries:
+        return [choose(base, ties, pieces) for pieces in all_choices(ties)]
     rng = stream(case.seed, "undecided")
     counts = np.array([len(tie.options) for tie in ties])
     in_turn = [k % counts for k in range(max(counts, default=1))]
-    choices = [*in_turn, last(ties), *(rng.integers(counts) for _ in range(6))]
+    choices = [*in_turn, last(ties), *(rng.integers(counts) for _ in range(tries))]
     return [choose(base, ties, pieces) for pieces in choices]
 
 
 def undecided(case: Case, ties: tuple[Tie, ...]) -> Mapping[str, Array]:
     """For every tensor a mask of the entries that the choice of pieces can change.
 
-    The reference's backward is asked with the ties on each of their options in turn, and on
-    random combinations; an entry that never moves does not depend on the convention.
+    The reference's backward is asked on `some_branches`; an entry that never moves does not
+    depend on the convention.
     """
     wide = promote(case)
     found: list[Arrays] = []
-    for branches in some_branches(case, ties):
+    for branches in some_branches(case, ties, TRIES):
         with np.errstate(all="ignore"):
             trace = network.forward(wide, branches=branches)
             found.append(network.backward(wide, trace))

@@ -260,7 +260,8 @@ def _at_ties(
     if not tied:
         return
     undecided = ties.undecided(case, tied)
-    allowed = rounding.measure_on_pieces(case, ties.some_branches(case, tied), case.seed)
+    pieces = ties.some_branches(case, tied, SOME_PIECES)
+    allowed = rounding.measure_on_pieces(case, pieces, case.seed)
     frameworks = {e.checker: e for e in sources.checkers}
     for checker, n in failing:
         if n != "loss" and undecided[n].any():
@@ -287,6 +288,9 @@ def _differ(
 NUMERICAL: tuple[CheckerName, ...] = ("finite_differences", "complex_step")
 """The checkers that differentiate the reference's own forward."""
 
+
+SOME_PIECES = 8
+"""Combinations of pieces on which rounding is measured, besides each option in its turn."""
 
 AT_A_TIME = 64
 """Entries of a tensor, the worst first, whose own error complex step is asked about."""

@@ -653,11 +653,36 @@ def test_rounding_of_a_zero_gradient_may_go_to_any_of_many_tied_entries() -> Non
     assert verdict.status == "PASS", verdict.reason
 
 
+def test_what_one_combination_of_two_ties_changes_is_undecided() -> None:
+    """Case 17,527 of 20,000: max(x, hard_tanh(x)) on rows of ties, where a use of x has a slope
+    only if the maximum is on the right and hard_tanh within its limits.
+    """
+    layers = (
+        ops.Embedding(5, 2, (2,), padding_index=0),
+        ops.Dense(1),
+        ops.HardTanh(-0.5, 1.0),
+        ops.Maximum(inputs=("layers.1.output", "layers.2.output")),
+    )
+    a = Architecture(None, layers, ls.AbsoluteError("sum"))
+    verdict = verify(draw_case(a, 4294984823, "tie", "float32"))
+    assert verdict.status == "PASS", verdict.reason
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_use_of_a_tensor_is_taken_for_decided_by_chance(seed: int) -> None:
+    x = [[1.0, 1.0, -0.5], [1.0, -0.5, 1.0]]
+    layers = (ops.HardTanh(-0.5, 1.0), ops.Maximum(inputs=("input", "layers.0.output")))
+    a = Architecture((2, 3), layers, ls.WeightedSum())
+    case = make_case(a, {}, x, np.ones((2, 3)), seed=seed)
+    found = ties.undecided(case, found_in(case))
+    assert found["layers.0.inputs.0"].all()
+
+
 def test_every_option_of_every_tie_is_taken_once() -> None:
     case = case_of(ops.Max(keep=True), x=[[1.0, 1, 1, 1, 1, 1, 1], [2.0, 2, 1, 1, 1, 1, 1]])
     tied = found_in(case)
     site = tied[0].site
-    taken = [branches[site].reshape(-1) for branches in ties.some_branches(case, tied)]
+    taken = [branches[site].reshape(-1) for branches in ties.some_branches(case, tied, 8)]
     for tie in tied:
         assert {int(pieces[tie.entry]) for pieces in taken} == set(tie.options)
 

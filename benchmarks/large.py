@@ -40,10 +40,15 @@ def measured(scale: int, output: str) -> tuple[float, float, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time and memory of a large network.")
     parser.add_argument("--scales", type=int, nargs="+", default=[1, 4, 8])
-    scales = parser.parse_args().scales
+    parser.add_argument("--output", type=Path, help="a file to write instead of the terminal")
+    given = parser.parse_args()
+    if given.output:
+        sys.stdout = given.output.open("w", encoding="utf-8")
+    words = " ".join(map(str, given.scales))
+    print(f"# Large networks\n\n`python benchmarks/large.py --scales {words}`\n")
     print("| scale | parameters | tensors | verdict | seconds | peak memory, GiB |")
     print("| ---: | ---: | ---: | --- | ---: | ---: |")
-    for scale in scales:
+    for scale in given.scales:
         a = NAMED["gpt"](scale)
         parameters = sum(size(shape) for shape in a.parameters.values())
         with tempfile.TemporaryDirectory() as output:

@@ -30,6 +30,7 @@ from ..architectures.losses import flat_shape
 from ..architectures.operators import size
 from ..reference import network
 from ..reference.arrays import Array, Arrays
+from ..reference.layers.softmax import from_the_end
 from .noise import LARGEST, SMALLEST, UNIT, Noise, replicate
 
 REPLICAS = 32
@@ -169,7 +170,7 @@ def _normwise(a: Architecture, noise: Noise) -> network.Disturb:
             if type(layer) in ops.ACTIVATIONS and values[0].ndim == result.ndim:
                 magnitude = np.max(np.abs(values[0]), axis=-1, keepdims=True)
                 if isinstance(layer, (ops.Softmax, ops.LogSoftmax)):
-                    axis = layer.axis - 2 if layer.axis >= 0 else layer.axis
+                    axis = from_the_end(layer.axis)
                     largest = np.max(np.abs(values[0]), axis, keepdims=True)
                     x = values[0] / np.where(largest > 0, largest, 1.0)
                     sums = np.sum(x, axis, keepdims=True), np.sum(x**2, axis, keepdims=True)

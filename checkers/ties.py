@@ -239,9 +239,9 @@ def distance_to_hull(vertices: Array, g: Array) -> float:
 
 
 def some_branches(case: Case, ties: tuple[Tie, ...], tries: int) -> list[network.Branches]:
-    """The pieces of a case with its ties on every combination of options; of many, on some.
+    """The pieces of a case with its ties on every combination of their options.
 
-    Then on each option in turn, and on so many random ones.
+    Of more than `tries` combinations on each option in turn, and on so many random ones.
     """
     base = network.forward(promote(case)).branches
     if math.prod(len(tie.options) for tie in ties) <= tries:

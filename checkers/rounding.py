@@ -36,8 +36,8 @@ from .noise import LARGEST, SMALLEST, UNIT, Noise, replicate
 REPLICAS = 32
 SECOND_LOOK = 256
 
-MOST_DEVIATIONS = 2**26
-"""Entries of the gradients of all replicas (half a GiB), which a second look keeps within."""
+MOST_DEVIATIONS = 2**25
+"""Entries of the gradients of all replicas (a quarter GiB), which a second look keeps within."""
 
 
 @dataclass(frozen=True)
@@ -225,9 +225,17 @@ def measure(
 
 def measure_again(case: Case, seed: int, *, normwise: bool = False) -> Rounding:
     """A closer look, with SECOND_LOOK replicas, or those that a large network leaves room for."""
+    return measure(case, replicas=_room(case), seed=seed, normwise=normwise)
+
+
+def is_large(case: Case) -> bool:
+    """Whether there is no room for all the replicas of a closer look."""
+    return _room(case) < SECOND_LOOK
+
+
+def _room(case: Case) -> int:
     entries = sum(size(shape) for shape in case.architecture.tensors.values())
-    replicas = max(REPLICAS, min(SECOND_LOOK, MOST_DEVIATIONS // entries))
-    return measure(case, replicas=replicas, seed=seed, normwise=normwise)
+    return max(REPLICAS, min(SECOND_LOOK, MOST_DEVIATIONS // entries))
 
 
 def measure_on_pieces(case: Case, pieces: Sequence[network.Branches], seed: int) -> Rounding:

@@ -214,7 +214,11 @@ def _look_again(
     neither knows it more finely.
     """
     seed = case.seed + int(shrink * 2**40)
-    fresh = rounding.measure_again(case, seed)
+    fresh = (
+        sources.rounding
+        if rounding.is_large(case) and _vouched_for(failed, latest)
+        else rounding.measure_again(case, seed)
+    )
     numerical = [c for c in NUMERICAL if any(c == checker for checker, _ in failed)]
     redrawn, _ = estimates(case, numerical, exhaustive=exhaustive, seed=seed, shrink=shrink)
     by_name = {e.checker: e for e in (*sources.checkers, *redrawn)}
@@ -225,11 +229,7 @@ def _look_again(
         )
     for key in failed:
         latest[key] = compare(sources.subject, by_name[key[0]], key[1], fresh, alpha)
-    confirmed = {
-        n
-        for (c, n), seen in latest.items()
-        if c != NUMERICAL[0] and seen.status != "FAIL" and seen.bound > 0 and seen.ratio <= 1
-    }
+    confirmed = _confirmed(latest)
     frameworks = [key for key in failed if latest[key].status == "FAIL" and key[0] not in NUMERICAL]
     cancelling = [
         (checker, n)
@@ -242,6 +242,27 @@ def _look_again(
             latest[checker, n] = compare(sources.subject, by_name[checker], n, lenient, alpha)
         failing = [key for key in cancelling if latest[key].status == "FAIL"]
         _at_ties(case, sources, latest, failing, lenient, alpha)
+
+
+def _confirmed(latest: Mapping[tuple[str, str], Comparison]) -> set[str]:
+    """The tensors in which complex step or a framework agrees with the subject."""
+    return {
+        n
+        for (c, n), seen in latest.items()
+        if c != NUMERICAL[0] and seen.status != "FAIL" and seen.bound > 0 and seen.ratio <= 1
+    }
+
+
+def _vouched_for(
+    failed: Sequence[tuple[str, str]], latest: Mapping[tuple[str, str], Comparison]
+) -> bool:
+    """Whether nothing failed but a framework, about tensors that another checker confirms.
+
+    The normwise model, which allows more, decides about those in any case, so that a large
+    network is spared a second look at what all but cancellation does.
+    """
+    confirmed = _confirmed(latest)
+    return all(c not in NUMERICAL and n in confirmed for c, n in failed)
 
 
 def _at_ties(

@@ -1,0 +1,86 @@
+"""All that is asked of one function at one point."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from ..checks import Check
+from ..comparison import Status
+from ..outcome import worst
+from . import manners, values
+from .function import Function
+from .points import UNITS, Point, unit_of
+from .values import NOTHING, Allowance
+
+
+class FunctionVerdict(msgspec.Struct, frozen=True):
+    """What was found of one function: its checks in the order in which they were made.
+
+    True in a condition where it is verified: every check passed.  `point` says at which inputs
+    where these were drawn.
+    """
+
+    name: str
+    checks: tuple[Check, ...]
+    point: str = ""
+
+    @property
+    def status(self) -> Status:
+        """The worst of the checks."""
+        return worst([c.status for c in self.checks] or ["INCONCLUSIVE"])
+
+    @property
+    def resolution(self) -> float | None:
+        """The smallest relative error that would have been caught in every input."""
+        found = [c.resolution for c in self.checks if c.resolution is not None]
+        return max(found, default=None)
+
+    def __bool__(self) -> bool:
+        return self.status == "PASS"
+
+    def __str__(self) -> str:
+        """The report: what is wrong first, with its reason, then what passed."""
+        bad = [c for c in self.checks if c.status != "PASS"]
+        lines = [self._headline(len(bad))]
+        if self.point:
+            lines.append(f"  at {self.point}")
+        for c in bad:
+            lines += [f"  {c.status}  {c.name}: {c.detail}", f"        {c.why}"]
+        for c in self.checks:
+            if c.status == "PASS":
+                note = f": {c.detail}" if c.detail else ""
+                lines.append(f"  PASS  {c.name}{note}")
+        return "\n".join(lines)
+
+    def _headline(self, bad: int) -> str:
+        if not bad:
+            seen = f"; relative errors above {self.resolution:.1e} would have been caught"
+            return f"{self.name} is VERIFIED{seen if self.resolution else ''}"
+        word = {"FAIL": "WRONG", "INCONCLUSIVE": "NOT VERIFIED"}.get(self.status, self.status)
+        return f"{self.name} is {word}: {bad} of {len(self.checks)} checks did not pass"
+
+
+def check_function(
+    function: Function, *, seed: int = 0, excuse: Allowance = NOTHING
+) -> FunctionVerdict:
+    """Form first; then values; then manners.  What has no form has no values to look at.
+
+    A function that takes float64 is differentiated there, and the gradient in a coarser dtype
+    of its inputs is held against that.
+    """
+    with np.errstate(all="ignore"):
+        return FunctionVerdict(function.name, tuple(_checks(function, seed, excuse)))
+
+
+def _checks(function: Function, seed: int, excuse: Allowance) -> list[Check]:
+    point = Point(function, function.inputs, seed)
+    checks = manners.form(point)
+    if any("shape" in c.detail for c in checks):
+        return checks
+    if function.widens and unit_of(*point.inputs) > UNITS["float64"]:
+        wide = Point(function, [x.astype(np.float64) for x in point.inputs], seed)
+        checks += [*values.check(wide, excuse), *values.narrow(point, wide, excuse)]
+    else:
+        checks += values.check(point, excuse)
+    return [*checks, *manners.check(point)]

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import backproof
-from backproof.checkers.functions.check import FunctionVerdict
 from backproof.checkers.checks import Check
+from backproof.checkers.functions.check import FunctionVerdict
 from backproof.drawn import KINDS, POINTS, Drawn, Kind, over_points
 from backproof.functions import GradientCheckError, check_backward, check_grads, gradcheck
 from backproof.reference.arrays import Array

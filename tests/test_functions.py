@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import backproof
+from backproof.checkers.checks import Check
 from backproof.checkers.comparison import Status
 from backproof.checkers.functions.check import FunctionVerdict
-from backproof.checkers.checks import Check
 from backproof.functions import GradientCheckError, check_backward
 from backproof.reference.arrays import Array
 from backproof.subjects.numpy_pair import PairError
@@ -776,7 +776,9 @@ FAULTS: dict[str, Fault] = {
     ),
     # the cotangent
     "cotangent clamped to 1": Fault(
-        back(lambda s, g: 3 * np.clip(g, -1, 1)), "scaled cotangent", "0.5 times the cotangent is not"
+        back(lambda s, g: 3 * np.clip(g, -1, 1)),
+        "scaled cotangent",
+        "0.5 times the cotangent is not",
     ),
     "cotangent clamped to 100": Fault(
         back(lambda s, g: 3 * np.clip(g, -100, 100)), "scaled cotangent", "times the cotangent"

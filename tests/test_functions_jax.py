@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from jax import test_util
 
-from backproof.checkers.functions.check import FunctionVerdict
 from backproof.checkers.checks import Check
+from backproof.checkers.functions.check import FunctionVerdict
 from backproof.functions import GradientCheckError, check_grads
 
 HOST: Any = jax.config

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from backproof.checkers.functions.check import FunctionVerdict
 from backproof.checkers.checks import Check
+from backproof.checkers.functions.check import FunctionVerdict
 from backproof.functions import GradientCheckError, gradcheck, gradgradcheck
 
 pytestmark = pytest.mark.filterwarnings(

@@ -1,7 +1,7 @@
 """The gradients against numerical derivatives, entry by entry, for every output.
 
-What disagrees is looked at twice more with other steps.  Where a kink was met, or something
-still disagrees, the gradients around the point decide whether it is on a kink (`kinks.py`);
+What disagrees, or has no bound, is looked at twice more with other steps.  Where a kink was met,
+or something still disagrees, the gradients around the point decide whether it is on a kink (`kinks.py`);
 if so it must be in their hull, and a point close by, which is on none, is verified as well.
 """
 
@@ -25,7 +25,7 @@ NARROW = "what is right in float64 may be lost in the dtype that trains"
 COARSEST = 0.1
 """Of a gradient: bfloat16 has two digits and a half, before anything is computed with it."""
 LOOKS = (1.0, 0.7, 0.43)
-"""Shares of the steps: a disagreement must persist on all of them."""
+"""Shares of the steps: a disagreement must persist on all of them, and so must a kink."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _doubtful(c: Compared) -> bool:
 
 
 def compare(point: Point, excuse: Allowance = NOTHING) -> list[Compared]:
-    """The gradients of every input beside their slopes, each look at what still disagrees."""
+    """The gradients of every input beside their slopes, each look at what is still open."""
     pulled = [point.pull(bar) for bar in point.directions]
     own = np.split(point.rounding + point.cancelling, point.ends[1:-1])
     names = point.function.input_names
@@ -155,7 +155,7 @@ def compare(point: Point, excuse: Allowance = NOTHING) -> list[Compared]:
         entries = np.arange(x.size)
         for share in LOOKS:
             seen = _look(point, k, seen, entries, share, excuse, own[k] * largest)
-            entries = np.flatnonzero(seen.wrong.any(axis=0))
+            entries = np.flatnonzero((seen.wrong | ~np.isfinite(seen.bound)).any(axis=0))
             if not entries.size:
                 break
         found.append(seen)

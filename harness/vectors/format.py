@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -203,7 +203,8 @@ def read_tensors(path: Path, sha256: str | None = None) -> Arrays:
     if sha256 is not None and digest(content) != sha256:
         raise CorpusError(f"{path} is not the file that corpus.json knows: its sha256 differs")
     try:
-        stored: list[tuple[str, dict[str, Any]]] = safetensors.deserialize(content)
+        deserialize: Callable[[bytes], list[tuple[str, dict[str, Any]]]] = safetensors.deserialize
+        stored = deserialize(content)
     except safetensors.SafetensorError as error:
         raise CorpusError(f"{path} is not a safetensors file: {error}") from None
     arrays: Arrays = {}

@@ -573,3 +573,12 @@ def test_the_same_seed_gives_the_same_report_and_torch_s_generator_stays() -> No
     assert first == second and str(first) == str(second)
     assert judged_twice(torch.sin, seed=5) == judged_twice(torch.sin, seed=5)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_forward_pass_in_float32_behind_float64_is_told() -> None:
+    def forward(x: Tensor) -> Tensor:
+        return torch.tanh(x.float()).double()
+
+    x = torch.tensor([0.3, -0.7, 1.1], dtype=torch.float64, requires_grad=True)
+    with pytest.raises(GradientCheckError, match="coarser precision than its outputs have"):
+        gradcheck(forward, (x,))

@@ -999,6 +999,20 @@ def test_an_excuse_shows_in_the_resolution() -> None:
     assert found.resolution is not None and found.resolution >= 1e-3
 
 
+def test_a_tolerance_that_nothing_needs_takes_no_verdict_away() -> None:
+    assert judged(DENSE, rtol=0.5, atol=10.0).status == "PASS"
+
+
+def test_what_a_tolerance_excuses_is_told() -> None:
+    detail = {c.name: c.detail for c in judged(WRONG, rtol=2e-3).checks}
+    assert any("which atol and rtol excuse" in words for words in detail.values())
+
+
+def test_a_tolerance_that_excuses_more_than_a_hundredth_certifies_nothing() -> None:
+    found = judged(spoiled(1, lambda g: 0.9 * g), rtol=0.5)
+    assert found.status == "INCONCLUSIVE" and "proves nothing" in str(found)
+
+
 def test_a_tolerance_does_not_excuse_bad_manners() -> None:
     assert judged(back(by_hand), atol=1.0, rtol=1.0).status == "FAIL"
 

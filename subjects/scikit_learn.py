@@ -105,8 +105,8 @@ def _estimator(case: Case, alpha: float) -> Any:
     kind = MLPRegressor if squared else MLPClassifier
     assert case.input is not None
     return kind(
-        hidden_layer_sizes=hidden, activation=kinds[0] if kinds else "identity", solver="sgd", alpha=alpha,
-        batch_size=len(case.input), learning_rate_init=RATE, momentum=0.0,
+        hidden_layer_sizes=hidden, activation=kinds[0] if kinds else "identity", solver="sgd",
+        alpha=alpha, batch_size=len(case.input), learning_rate_init=RATE, momentum=0.0,
         nesterovs_momentum=False, shuffle=False, random_state=0,
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ one input entry at a time.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Literal
@@ -27,8 +28,8 @@ class TorchFunction:
     """`function(*inputs)`, in a dtype and on a device of the inputs' own.
 
     For numerical differentiation it is evaluated in float64, where it can be.  `names` says
-    what to call each input.  ValueError for
-    inputs that cannot be differentiated numerically: none, complex, sparse.
+    what to call each input.  ValueError for inputs that cannot be differentiated numerically:
+    none, complex, sparse.
     """
 
     def __init__(
@@ -177,7 +178,9 @@ class TorchLinearised:
         leaf = self._leaves[k]
         tangent = torch.zeros_like(leaf)
         tangent.view(-1)[i] = 1
-        with forward_ad.dual_level():
+        with warnings.catch_warnings(), forward_ad.dual_level():
+            # PyTorch's own, at the first use of forward mode
+            warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
             dual = forward_ad.make_dual(leaf, tangent)  # type: ignore[no-untyped-call]
             arguments = [dual if a is leaf else a for a in self._arguments]
             found = []

@@ -18,11 +18,6 @@ from backproof.checkers.checks import Check
 from backproof.checkers.functions.check import FunctionVerdict
 from backproof.functions import GradientCheckError, gradcheck, gradgradcheck
 
-pytestmark = pytest.mark.filterwarnings(
-    # PyTorch's own, where it loads its rules for forward mode
-    "ignore:`torch.jit.script` is deprecated:DeprecationWarning"
-)
-
 F16, BF16, F32, F64 = torch.float16, torch.bfloat16, torch.float32, torch.float64
 
 
@@ -582,3 +577,28 @@ def test_a_forward_pass_in_float32_behind_float64_is_told() -> None:
     x = torch.tensor([0.3, -0.7, 1.1], dtype=torch.float64, requires_grad=True)
     with pytest.raises(GradientCheckError, match="coarser precision than its outputs have"):
         gradcheck(forward, (x,))
+
+
+def test_where_the_forward_pass_overflows_in_its_dtype_no_gradient_is_blamed() -> None:
+    """300^3 is no float16, though its slope would be one."""
+    x = torch.tensor([300.0, 2.0], dtype=F16, requires_grad=True)
+    found = judged(lambda x: x * x * x, x)
+    assert found.status == "INCONCLUSIVE"
+    assert "leaves the range of float16" in str(found)
+    assert "FAIL" not in str(found)
+
+
+def test_a_backward_pass_that_overflows_by_itself_is_wrong() -> None:
+    class Overflowing(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            ctx.save_for_backward(x)
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, *bars: Tensor) -> Tensor:
+            (x,) = ctx.saved_tensors
+            return bars[0] * (x * x * x) * 2 / (x * x * x)
+
+    x = torch.tensor([300.0, 2.0], dtype=F16, requires_grad=True)
+    assert judged(Overflowing.apply, x).status == "FAIL"

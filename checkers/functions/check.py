@@ -82,6 +82,8 @@ def _checks(function: Function, seed: int, excuse: Allowance) -> list[Check]:
     if function.widens and unit_of(*point.inputs) > UNITS["float64"]:
         wide = Point(function, [x.astype(np.float64) for x in point.inputs], seed)
         checks += [*_values(wide, excuse), *values.narrow(point, wide, excuse)]
+        if values.overflows(point, wide):
+            return [*checks, *manners.check(wide)]
     else:
         checks += _values(point, excuse)
     return [*checks, *manners.check(point)]

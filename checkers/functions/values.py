@@ -143,6 +143,7 @@ def narrow(point: Point, wide: Point, excuse: Allowance = NOTHING) -> list[Check
         bound = point.rounding + point.cancelling
         excused = excuse.absolute + excuse.relative * np.abs(true)
         off = np.where(np.isfinite(true) | np.isfinite(g), np.abs(g - true), 0.0)
+    lost = overflows(point, wide)
     if not (off <= bound + excused).all() and kinks.judge(point).place == "inside":
         off = np.zeros_like(off)  # rounding, or the dtype, chose another side of a kink
     found = []
@@ -153,10 +154,18 @@ def narrow(point: Point, wide: Point, excuse: Allowance = NOTHING) -> list[Check
         c = Compared(name, x.shape, gk, tk, ok, bk, np.zeros(gk.shape, bool), ek)
         status: Status = "FAIL" if c.wrong.any() else "PASS"
         detail = _wrong(c) if c.wrong.any() else c.note
+        if lost:
+            status, detail = "INCONCLUSIVE", f"the forward pass leaves the range of {x.dtype}"
         if status == "PASS" and c.fineness is not None and c.fineness > COARSEST:
             status, detail = "INCONCLUSIVE", f"{x.dtype} is too coarse to prove anything here"
         found.append(Check(f"values of {c.name}", status, NARROW, detail, c.ratio, c.resolution))
     return found
+
+
+def overflows(point: Point, wide: Point) -> bool:
+    """Whether an output that float64 holds is beyond the range of a coarser dtype."""
+    pairs = zip(point.outputs, wide.outputs, strict=True)
+    return any(bool((~np.isfinite(y) & np.isfinite(w)).any()) for y, w in pairs)
 
 
 def _with_ray(c: Compared, plain: Check, wrong: str) -> Check:

@@ -105,40 +105,54 @@ def over_points(
         )
 
     verdicts: list[FunctionVerdict] = []
-    failure: list[FunctionVerdict] = []
+    failure: list[FunctionVerdict | Exception] = []
     for kind in KINDS:
         options = settings(
             max_examples=POINTS // len(KINDS), phases=[Phase.generate, Phase.shrink],
-            database=None, deadline=None, verbosity=Verbosity.quiet,
+            database=None, deadline=None, verbosity=Verbosity.quiet, report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         )  # fmt: skip
 
         def trial(values: tuple[Any, ...], kind: Kind) -> None:
-            verdict = at([np.array(v) if isinstance(v, np.ndarray) else v for v in values], seed)
-            if verdict.status in ("FAIL", "ERROR"):
-                failure[:] = [_placed(verdict, values, kind)]
-                raise _Wrong
-            verdicts.append(verdict)
+            found: FunctionVerdict | Exception
+            try:
+                found = at([np.array(v) if isinstance(v, np.ndarray) else v for v in values], seed)
+            except Exception as error:
+                found = error
+            if not isinstance(found, Exception) and found.status not in ("FAIL", "ERROR"):
+                verdicts.append(found)
+                return
+            failure[:] = [_placed(found, f"{kind} inputs {_in_words(values)}")]
+            raise _Wrong
 
         try:
             seeded(seed)(options(given(point(kind), st.just(kind))(trial)))()
         except _Wrong:
-            return failure[0]
+            (last,) = failure
+            if isinstance(last, Exception):
+                raise last from None
+            return last
     return _together(verdicts)
 
 
 class _Wrong(Exception):
-    """A point at which a check fails."""
+    """A point at which a check fails, or the function raises."""
 
 
-def _placed(verdict: FunctionVerdict, values: Sequence[Any], kind: Kind) -> FunctionVerdict:
-    """The verdict with the point in it."""
-    words = ", ".join(
+def _placed(found: FunctionVerdict | Exception, point: str) -> FunctionVerdict | Exception:
+    """The verdict with the point in it; an exception with a note."""
+    if not isinstance(found, Exception):
+        return msgspec.structs.replace(found, point=point)
+    found.add_note(f"at {point}, or close by")
+    return found
+
+
+def _in_words(values: Sequence[Any]) -> str:
+    return ", ".join(
         np.array2string(v, separator=", ", threshold=24, max_line_width=10**6).replace("\n", "")
         if isinstance(v, np.ndarray) else repr(v)
         for v in values
     )  # fmt: skip
-    return msgspec.structs.replace(verdict, point=f"{kind} inputs {words}")
 
 
 def _together(verdicts: Sequence[FunctionVerdict]) -> FunctionVerdict:

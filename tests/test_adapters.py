@@ -299,7 +299,8 @@ def test_it_reports_another_loss_than_it_differentiates_where_outputs_are_severa
     targets = RNG.standard_normal((3, 2))
     rate = 2.0**-20
     one = neural.MLPRegressor(
-        hidden_layer_sizes=(), solver="sgd", alpha=0.0, batch_size=3, learning_rate_init=rate, momentum=0.0,
+        hidden_layer_sizes=(), solver="sgd", alpha=0.0, batch_size=3, learning_rate_init=rate,
+        momentum=0.0,
         nesterovs_momentum=False, shuffle=False, random_state=0,
     )  # fmt: skip
     one.partial_fit(X, targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -426,3 +427,15 @@ def test_drawn_arguments_of_a_jax_function() -> None:
 
 def test_it_is_a_public_name() -> None:
     assert backproof.Drawn is Drawn
+
+
+def test_what_a_function_raises_comes_with_the_point() -> None:
+    def forward(x: Array) -> Array:
+        if x.max() > 1.5:
+            raise ValueError("too large")
+        return x**2
+
+    with pytest.raises(ValueError, match="too large") as raised:
+        check_backward(forward, lambda saved, y_bar: 2 * saved[0] * y_bar, Drawn((3,)))
+    (note,) = raised.value.__notes__
+    assert re.match(r"at plain inputs \[.*\], or close by$", note)

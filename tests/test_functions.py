@@ -1043,3 +1043,13 @@ def test_numpy_s_settings_and_generator_stay_as_they_were() -> None:
     before, state = np.geterr(), str(np.random.get_state(legacy=False))
     judged(DENSE)
     assert np.geterr() == before and str(np.random.get_state(legacy=False)) == state
+
+
+def test_a_domain_that_ends_close_by_is_no_bad_manners() -> None:
+    def forward(x: Array) -> Array:
+        if np.abs(x).max() > 1:
+            raise ValueError("out of the domain")
+        return np.arcsin(x)
+
+    pair = Pair(forward, lambda s, g: g / np.sqrt(1 - s[0] ** 2), (np.array([0.9, -0.8, 0.1]),))
+    assert judged(pair).status == "PASS"

@@ -16,7 +16,7 @@ from ...reference.arrays import Array
 from ..checks import Check
 from ..comparison import Status
 from .function import Layout
-from .points import Point, unit_of
+from .points import OFF, Point, unit_of
 
 
 class Claim(NamedTuple):
@@ -84,7 +84,10 @@ def _interleaved(point: Point) -> str:
     ]
     alone = point.gradient(point.mixture)
     first = point.function.linearise(point.inputs)
-    second = Point(point.function, elsewhere, point.seed)
+    try:
+        second = Point(point.function, elsewhere, point.seed)
+    except Exception:  # outside its domain, which is its right
+        second = point.moved(OFF, "interleaved")
     if [y.shape for y in second.outputs] != [y.shape for y in point.outputs]:
         return ""
     found = _differ(point, alone, point.gradient(point.mixture, first))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -18,7 +18,9 @@ PENALTIES = ("l1", "l2")
 class Capabilities(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a subject says that it can do; it is asked for nothing else.
 
-    `operators`, `losses` and `penalties` by name; null stands for all of them.  `graphs` says
+    `operators`, `losses` and `penalties` by name; null stands for all of them.  `attributes`
+    names an operator or a loss, an attribute of it, and the values that this may have, such as
+    {"cross_entropy": {"label_smoothing": [0.0]}}; others may have any.  `graphs` says
     whether an edge may be used several times, and layers may take other edges than the one
     before them; with `perceptrons` it is asked for multilayer perceptrons alone: dense layers
     with biases on (batch, features), one kind of activation between them.  `gives` names what
@@ -32,6 +34,7 @@ class Capabilities(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operators: tuple[str, ...] | None = None
     losses: tuple[str, ...] | None = None
     penalties: tuple[str, ...] | None = None
+    attributes: dict[str, dict[str, tuple[Any, ...]]] = {}
     dtypes: tuple[DType, ...] = ("float64",)
     graphs: bool = True
     perceptrons: bool = False
@@ -50,6 +53,13 @@ class Capabilities(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             for name in names or ():
                 if name not in known:
                     raise ValueError(f"{field}: there is no {name!r}")
+        for name, values in self.attributes.items():
+            kind: Any = OPERATOR_NAMES.get(name) or LOSS_NAMES.get(name)
+            if kind is None:
+                raise ValueError(f"attributes: there is no {name!r}")
+            for attribute in values:
+                if attribute not in kind.__struct_fields__:
+                    raise ValueError(f"attributes: {name} has no {attribute!r}")
         if not self.dtypes:
             raise ValueError("dtypes must name at least one")
 
@@ -63,6 +73,11 @@ class Capabilities(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ):
             if can is not None and not has <= set(can):
                 return f"the {kind} {min(has - set(can))} is not among those that it declares"
+        for part in (*a.layers, *a.losses.values()):
+            for attribute, declared in self.attributes.get(part.name, {}).items():
+                value = msgspec.json.encode(getattr(part, attribute))
+                if value not in [msgspec.json.encode(v) for v in declared]:
+                    return f"it declares no {part.name} with {attribute} {value.decode()}"
         if not self.graphs and not _is_chain(a):
             return "it declares that it can do chains only"
         if self.perceptrons and not _is_perceptron(a):

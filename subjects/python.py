@@ -120,6 +120,8 @@ def _described(name: str, made: Any) -> Capabilities:
     try:
         said = describe()
         return said if isinstance(said, Capabilities) else msgspec.convert(said, Capabilities)
+    except SubjectAbsent:
+        raise
     except msgspec.ValidationError as error:
         raise SubjectAbsent(f"{name}: describe(): {error}") from None
     except Exception as error:

@@ -14,6 +14,7 @@ by their number here.
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from ..architectures import losses as ls
 from ..architectures import operators as ops
 from ..architectures.cases import Case
-from .capabilities import Capabilities, Unsupported
+from .capabilities import Capabilities, SubjectAbsent, Unsupported
 
 Array = NDArray[Any]
 
@@ -40,12 +41,22 @@ class Perceptron:
     """The subject `scikit-learn`: `backproof check scikit-learn`."""
 
     def describe(self) -> Capabilities:
-        """Multilayer perceptrons in float64."""
+        """Multilayer perceptrons in float64.  SubjectAbsent without the package."""
+        if importlib.util.find_spec("sklearn") is None:
+            raise SubjectAbsent("scikit-learn is not installed: python -m pip install scikit-learn")
         return Capabilities(
             name="scikit-learn's MLPRegressor and MLPClassifier",
             operators=("dense", "tanh", "relu", "sigmoid"),
             losses=("squared_error", "cross_entropy"),
             penalties=("l2",),
+            attributes={
+                "cross_entropy": {
+                    "target": ("indices",),
+                    "label_smoothing": (0.0,),
+                    "class_weights": (None,),
+                    "ignore_index": (None,),
+                }
+            },
             graphs=False,
             perceptrons=True,
             gives=(),
@@ -60,7 +71,10 @@ class Perceptron:
             times = {"half_sum": n, "sum": 2 * n, "mean": 2 / outputs, "batch_mean": 2.0}
             factor = times[loss.reduction]
         else:
-            factor = _cross_entropy_factor(loss, n, outputs)
+            assert isinstance(loss, ls.CrossEntropy)
+            if outputs < 3:
+                raise Unsupported("of two classes it makes one output")
+            factor = float(n) if loss.reduction == "sum" else 1.0
         alpha = sum(p.strength for p in case.architecture.penalties) * n / factor
         estimator = _estimator(case, alpha)
         weights, penalty = _set(estimator, case), 0.0
@@ -77,16 +91,6 @@ class Perceptron:
             for name, g in zip(names, found, strict=True)
         }
         return np.asarray(factor * (data + penalty)), gradients
-
-
-def _cross_entropy_factor(loss: ls.Loss, n: int, classes: int) -> float:
-    assert isinstance(loss, ls.CrossEntropy)
-    plain = ls.CrossEntropy(reduction=loss.reduction)
-    if loss != plain:
-        raise Unsupported("plain cross-entropy of class numbers is all that it has")
-    if classes < 3:
-        raise Unsupported("of two classes it makes one output")
-    return float(n) if loss.reduction == "sum" else 1.0
 
 
 def _names(case: Case) -> list[str]:

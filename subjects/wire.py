@@ -52,6 +52,7 @@ class Hello(msgspec.Struct, frozen=True, tag_field="kind", tag="hello", forbid_u
     operators: tuple[str, ...] | None = None
     losses: tuple[str, ...] | None = None
     penalties: tuple[str, ...] | None = None
+    attributes: dict[str, dict[str, tuple[Any, ...]]] = {}
     dtypes: tuple[DType, ...] = ("float64",)
     graphs: bool = True
     perceptrons: bool = False
@@ -62,10 +63,8 @@ class Hello(msgspec.Struct, frozen=True, tag_field="kind", tag="hello", forbid_u
 
     def capabilities(self) -> Capabilities:
         """ValueError for a name that does not exist."""
-        return Capabilities(
-            self.name, self.operators, self.losses, self.penalties, self.dtypes, self.graphs,
-            self.perceptrons, self.gives, self.accumulates, self.expected_failures,
-        )  # fmt: skip
+        fields = Capabilities.__struct_fields__
+        return Capabilities(**{name: getattr(self, name) for name in fields})
 
 
 class Ready(msgspec.Struct, frozen=True, tag_field="kind", tag="ready"):

@@ -22,7 +22,8 @@ from backproof.architectures.cases import draw_case
 from backproof.campaign import Options, judge
 from backproof.checkers.functions.check import FunctionVerdict
 from backproof.foreign import close_all
-from backproof.subjects.capabilities import Capabilities
+from backproof.subjects.capabilities import Capabilities, SubjectAbsent
+from backproof.subjects.python import load_installed
 
 RNG = np.random.default_rng(1)
 X = RNG.standard_normal((3, 4))
@@ -284,6 +285,12 @@ def test_its_classifier_is_verified_where_every_class_is_there(reduction: Any) -
     )
     verdict = judged(a)
     assert verdict.status == "PASS", verdict
+
+
+def test_without_the_package_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SubjectAbsent, match="scikit-learn is not installed: python -m pip"):
+        load_installed("scikit-learn")
 
 
 def test_what_it_has_not_it_refuses() -> None:

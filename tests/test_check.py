@@ -98,7 +98,7 @@ def test_a_failure_of_a_program_is_replayed_with_it(tmp_path: Path) -> None:
     "arguments, words",
     [
         (("reference",), "reference is ours: `backproof run` verifies it."),
-        (("nobody",), "nobody: write py:MODULE:OBJECT or cmd:PROGRAM."),
+        (("nobody",), "nobody: write py:MODULE:OBJECT or cmd:PROGRAM; installed ones are"),
         (("py:no_such_module:x",), "importing no_such_module raised ModuleNotFoundError"),
         (("cmd:/no/such/program",), "does not start: No such file or directory."),
         (
@@ -160,6 +160,12 @@ def test_the_program_in_c_is_verified(tmp_path: Path) -> None:
 def test_the_program_in_javascript_is_verified(tmp_path: Path) -> None:
     program = ROOT / "examples" / "runners" / "mlp.mjs"
     code, output = check(f"cmd:node '{program}'", tmp_path / "out", cases=12)
+    assert code == 0, output
+
+
+def test_the_program_in_python_with_numpy_is_verified(tmp_path: Path) -> None:
+    program = ROOT / "examples" / "runners" / "mlp.py"
+    code, output = check(f"cmd:'{sys.executable}' '{program}'", tmp_path / "out", cases=12)
     assert code == 0, output
 
 

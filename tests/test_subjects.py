@@ -213,11 +213,26 @@ def test_losses_and_penalties_that_are_not_declared_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "fields", [{"operators": ("warp",)}, {"operators": ()}, {"losses": ()}, {"dtypes": ()},
-               {"penalties": ("l3",)}]
+               {"penalties": ("l3",)}, {"attributes": {"warp": {}}}]
 )  # fmt: skip
 def test_capabilities_that_make_no_sense_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"must name at least|there is no"):
         Capabilities(**fields)
+
+
+def test_attributes_that_are_not_declared_are_refused() -> None:
+    can = Capabilities(attributes={"cross_entropy": {"label_smoothing": (0.0,)}})
+    plain = Architecture((3, 2), (ops.Dense(3),), ls.CrossEntropy(reduction="sum"))
+    smooth = msgspec.structs.replace(plain, loss=ls.CrossEntropy(label_smoothing=0.1))
+    assert not can.refuses(plain)
+    assert can.refuses(smooth) == "it declares no cross_entropy with label_smoothing 0.1"
+    valid = Capabilities(attributes={"conv2d": {"stride": [[1, 1]]}})  # as JSON has it
+    for stride, refused in (((1, 1), False), ((2, 1), True)):
+        layer = ops.Conv2d(2, (2, 2), stride=stride)
+        network = Architecture((1, 1, 4, 4), (layer,), ls.SquaredError())
+        assert bool(valid.refuses(network)) == refused
+    with pytest.raises(ValueError, match="cross_entropy has no 'smoothing'"):
+        Capabilities(attributes={"cross_entropy": {"smoothing": (0.0,)}})
 
 
 # --- the wire ----------------------------------------------------------------------------

@@ -123,7 +123,8 @@ def test_smoke_tells_each_step_of_a_program_that_is_right() -> None:
     result = invoke("smoke", relu("right"))
     assert result.exit_code == 0
     assert [line.split()[:2] for line in result.output.splitlines()] == [
-        ["start", "ok"], ["declares", "ok"], ["network", "ok"], ["run", "ok"], ["verdict", "PASS"],
+        ["start", "ok"], ["declares", "ok"], ["network", "ok"], ["run", "ok"], ["holds", "ok"],
+        ["verdict", "PASS"],
     ]  # fmt: skip
 
 

@@ -74,6 +74,9 @@ def _steps(name: str, timeout: float) -> Steps:
     names = ", ".join(sorted(gradients)) or "none"
     yield ExitCode.VERIFIED, f"run      ok      loss {float(loss):.6g}; gradients of {names}"
     verdict = judge(case, Options(subject=name, programs=limits))
+    held = ", ".join(c.name for c in verdict.checks if c.status == "PASS")
+    if held:
+        yield ExitCode.VERIFIED, f"holds    ok      {held}"
     if verdict.status == "PASS":
         yield ExitCode.VERIFIED, "verdict  PASS    `backproof check` does the rest"
     else:

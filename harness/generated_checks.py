@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import unittest
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from time import monotonic
 from typing import Any, TypeVar
@@ -23,9 +23,9 @@ import msgspec
 from backproof import foreign
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import DTYPES, LANES, Case, DType, draw_case
-from backproof.architectures.generation import Limits
-from backproof.architectures.limits import LOSS_NAMES, OPERATOR_NAMES
+from backproof.architectures.limits import ACTIVATION_NAMES, LOSS_NAMES, OPERATOR_NAMES
 from backproof.campaign import DECODER, judge, run_job
+from backproof.checkers.manners import CLAIMS
 from backproof.checkers.verdict import CHECKERS, NUMERICAL, Verdict
 from backproof.jobs import Job, Options, plan
 from backproof.reports.summary import Failure
@@ -183,18 +183,41 @@ def generate(
         cases=cases,
         seed=seed,
         lanes=_known("lane", lanes, LANES),
-        dtypes=_dtypes(_known("dtype", dtypes, DTYPES), can),
+        dtypes=_declared(_known("dtype", dtypes, DTYPES), can) or DTYPES,
         checkers=_known("checker", checkers, CHECKERS) or CHECKERS,
-        limits=Limits(
-            operators=tuple(n for n in can.operators or () if n != "variable"),
-            losses=can.losses or (),
-        ),
         subject=name,
-        capabilities=can,
         programs=programs,
     )
-    purse = Purse()
-    return tuple(GeneratedCheck(_id(job), job, entered, purse) for job in _one_by_one(options))
+    jobs, purse = _one_by_one(within(options, can)), Purse()
+    return tuple(GeneratedCheck(_id(job), job, entered, purse) for job in jobs)
+
+
+def within(options: Options, can: Capabilities) -> Options:
+    """The options, asking for nothing that the subject does not declare; `backproof check`'s too.
+
+    Who asked for something by name that is not declared has been refused before.  A variable
+    is drawn only as an input of others.  ValueError where no network fits, or where the subject
+    expects a check to fail that does not exist.
+    """
+    for check in can.expected_failures:
+        if check not in CLAIMS:
+            raise ValueError(
+                f"expected_failures: there is no check {check!r}; there are {', '.join(CLAIMS)}"
+            )
+    dtypes = tuple(d for d in DTYPES if d in options.dtypes and d in can.dtypes)
+    options = replace(options, dtypes=dtypes, capabilities=can)
+    if options.architecture is not None:
+        return options
+    limits = options.limits
+    operators, activations = limits.operators, limits.activations
+    declared = tuple(n for n in can.operators or OPERATOR_NAMES if n != "variable")
+    if not limits.names and can.perceptrons:
+        activations = tuple(n for n in declared if n in ACTIVATION_NAMES)
+    elif not limits.names and can.operators is not None:
+        operators = declared
+    losses = limits.losses or can.losses or ()
+    limits = replace(limits, operators=operators, activations=activations, losses=losses)
+    return replace(options, limits=limits)
 
 
 def _one_by_one(options: Options) -> Iterator[Job]:
@@ -251,11 +274,12 @@ def _known(word: str, names: Sequence[str], known: Sequence[Known]) -> tuple[Kno
     return tuple(name for name in known if name in names)
 
 
-def _dtypes(asked: tuple[DType, ...], can: Capabilities) -> tuple[DType, ...]:
+def _declared(asked: tuple[DType, ...], can: Capabilities) -> tuple[DType, ...]:
+    """The dtypes that are asked for by name.  ValueError for one that is not declared."""
     for dtype in asked:
         if dtype not in can.dtypes:
             raise ValueError(f"the subject declares {', '.join(can.dtypes)} and not {dtype}")
-    return asked or tuple(d for d in DTYPES if d in can.dtypes)
+    return asked
 
 
 def _refuse_numbers(cases: int, seed: int, timeout: float) -> None:

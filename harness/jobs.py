@@ -107,8 +107,12 @@ def plan(options: Options) -> Iterator[Job]:
         job += 1
 
 
-TRIES = 500
+TRIES = 2000
 """Networks drawn for one that a subject can do."""
+
+
+class NoNetwork(ValueError):
+    """Nothing that is drawn is of what a subject declares."""
 
 
 def _network(options: Options, lane: Lane, dtype: DType, start: int, seen: Seen) -> Architecture:
@@ -118,4 +122,4 @@ def _network(options: Options, lane: Lane, dtype: DType, start: int, seen: Seen)
         (a,) = generate(options.limits, lane, dtype, start + i * 2**64, 1, seen)
         if can is None or not can.refuses(a):
             return a
-    raise ValueError(f"of {TRIES} random networks none is of what the subject declares")
+    raise NoNetwork(f"of {TRIES} random networks none is of what the subject declares")

@@ -5,7 +5,8 @@
 Every case is an item `backproof::SUBJECT::ID`, and belongs to no file: a collector for each
 subject joins what the session collects.  PASS passes, FAIL and TIMEOUT fail, INCONCLUSIVE
 and UNSUPPORTED are skipped with the reason, ERROR is an error of the item's setup, in which
-the case is judged, so that every reporter tells it from a wrong gradient.
+the case is judged, so that every reporter tells it from a wrong gradient.  A session in which
+too much was skipped is not green: see `Tally`.
 
 pytest imports this module in every run, so it imports pytest and nothing else; the harness
 comes with the first subject.
@@ -29,8 +30,12 @@ if TYPE_CHECKING:
 PREFIX = "backproof::"
 """What the ids of generated checks begin with, where a file's path stands in others."""
 
-STATUS, RESOLUTION = "backproof_status", "backproof_resolution"
-"""Properties of an item: they travel with its report, to xdist's controller and into JUnit."""
+SUBJECT, STATUS = "backproof_subject", "backproof_status"
+RESOLUTION, EXPECTED = "backproof_resolution", "backproof_expected"
+"""Properties of an item: they travel with its report, to xdist's controller and into JUnit.
+
+The last stands once for each check beyond values that failed as the subject had declared.
+"""
 
 ASKED = pytest.StashKey[list[str]]()
 CHECKS: pytest.StashKey[dict[str, tuple[GeneratedCheck, ...]]] = pytest.StashKey()
@@ -48,6 +53,13 @@ OPTIONS: tuple[tuple[str, type, str], ...] = (
 )
 """Name, type and help of what stands on the command line or, so named, in the ini-file."""
 
+BUDGET = "max_inconclusive"
+BUDGET_HELP = (
+    "The share of a subject's checks that may be inconclusive or unsupported before the exit "
+    "code is 5.  [default: 0.1]"
+)
+"""As `backproof check` has it; it decides about the session, and no check is handed it."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--backproof-...`, and `backproof_...` in the ini-file."""
@@ -60,6 +72,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         group.addoption(f"--backproof-{name}", metavar=name.upper(), help=words, **how)
         stored: Literal["args", "string"] = "args" if kind is list else "string"
         parser.addini(f"backproof_{name}", words, type=stored)
+    group.addoption("--backproof-max-inconclusive", metavar="SHARE", type=float, help=BUDGET_HELP)
+    parser.addini(f"backproof_{BUDGET}", BUDGET_HELP, type="string")
     parser.addini(
         "backproof_expected_failures",
         "Checks expected to fail, a line each: an operator or a pattern of ids, a colon, why.",
@@ -70,7 +84,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and take ids of generated checks out of pytest's paths."""
     config.addinivalue_line("markers", "backproof: a generated check of a backward pass.")
-    config.pluginmanager.register(Tally(), "backproof-tally")
+    config.pluginmanager.register(Tally(config), "backproof-tally")
     config.stash[ASKED] = [word for word in config.args if word.startswith(PREFIX)]
     config.args[:] = [word for word in config.args if not word.startswith(PREFIX)]
 
@@ -88,16 +102,39 @@ def settings(config: pytest.Config) -> dict[str, Any]:
     """What the command line, else the ini-file, says.  UsageError for what is no number."""
     found = {}
     for name, kind, _ in OPTIONS:
-        value = config.getoption(f"backproof_{name}")
-        value = config.getini(f"backproof_{name}") if value is None else value
+        value = said(config, name)
         if not value and value != 0:
             continue
-        try:
-            words = [w for each in value for w in each.split(",")] if kind is list else kind(value)
-        except ValueError:
-            raise pytest.UsageError(f"backproof_{name} must be a number, got {value!r}") from None
-        found[f"{name}s" if kind is list else name] = words
+        if kind is list:
+            found[f"{name}s"] = [word for each in value for word in each.split(",")]
+        else:
+            found[name] = number(name, kind, value)
     return found
+
+
+def budget(config: pytest.Config) -> float | None:
+    """The share of a subject's checks that may decide nothing; None where nobody says it."""
+    value = said(config, BUDGET)
+    if not value and value != 0:
+        return None
+    share = float(number(BUDGET, float, value))
+    if not 0 <= share <= 1:
+        raise pytest.UsageError(f"backproof_{BUDGET} must be a share from 0 to 1, got {value}")
+    return share
+
+
+def said(config: pytest.Config, name: str) -> Any:
+    """What stands on the command line, else in the ini-file."""
+    value = config.getoption(f"backproof_{name}")
+    return config.getini(f"backproof_{name}") if value is None else value
+
+
+def number(name: str, kind: type, value: Any) -> Any:
+    """UsageError for what is none."""
+    try:
+        return kind(value)
+    except ValueError:
+        raise pytest.UsageError(f"backproof_{name} must be a number, got {value!r}") from None
 
 
 def expected_failures(config: pytest.Config) -> dict[str, str]:
@@ -119,6 +156,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Open the subjects and plan their checks, also in xdist's controller: bad input ends here."""
     config = session.config
     names, asked = subjects(config), config.stash[ASKED]
+    budget(config)
     if not names:
         if asked:
             raise pytest.UsageError(f"{asked[0]} names a check of no --backproof-subject")
@@ -283,9 +321,12 @@ def record(item: pytest.Item, check: GeneratedCheck) -> bool:
     verdict = check.verdict
     if verdict is None:
         return False
-    item.user_properties.append((STATUS, verdict.status))
+    item.user_properties += [(SUBJECT, check.job.subject), (STATUS, verdict.status)]
     if verdict.status == "PASS" and verdict.resolution is not None:
         item.user_properties.append((RESOLUTION, verdict.resolution))
+    for found in verdict.checks:
+        if found.status == "FAIL" and found.expected:
+            item.user_properties.append((EXPECTED, f"{found.name}: {found.expected}"))
     return True
 
 
@@ -315,28 +356,49 @@ WORDS = {
 class Tally:
     """What was found in one session; in xdist's controller, by all the workers."""
 
-    def __init__(self) -> None:
-        self.statuses: Counter[str] = Counter()
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.statuses: dict[str, Counter[str]] = {}
         self.resolutions: list[float] = []
-
-    @property
-    def verified_nothing(self) -> bool:
-        """Whether checks ran, and none of them decided anything."""
-        decided = self.statuses["PASS"] + self.statuses["FAIL"]
-        return bool(self.statuses) and not decided
+        self.expected: Counter[str] = Counter()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count a check once, by its last report, which has all its properties."""
         if report.when == "teardown":
             found = dict(report.user_properties)
             if STATUS in found:
-                self.statuses[str(found[STATUS])] += 1
+                of_subject = self.statuses.setdefault(str(found[SUBJECT]), Counter())
+                of_subject[str(found[STATUS])] += 1
             if RESOLUTION in found:
                 self.resolutions.append(float(str(found[RESOLUTION])))
+            self.expected.update(str(v) for name, v in report.user_properties if name == EXPECTED)
+
+    def shortfall(self) -> str:
+        """Why the checks that ran prove too little; "" where they do not, or where none ran.
+
+        A skipped check is no news to pytest, so a subject most of whose checks are skipped would
+        look verified.  What timed out failed, and needs no budget.
+        """
+        if not self.statuses:
+            return ""
+        from backproof.reports.exit_codes import MAX_INCONCLUSIVE
+        from backproof.reports.text import count, printable
+
+        every = sum(self.statuses.values(), Counter())
+        if not every["PASS"] + every["FAIL"]:
+            return "nothing was verified"
+        given = budget(self.config)
+        most = MAX_INCONCLUSIVE if given is None else given
+        for subject, found in self.statuses.items():
+            share = (found["INCONCLUSIVE"] + found["UNSUPPORTED"]) / found.total()
+            if share > most:
+                checks = f"{count(found.total(), 'check')} of {printable(subject)}"
+                return f"{share:.1%} of {checks} decided nothing; the budget allows {most:.1%}"
+        return ""
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Exit code 5, as where no test was collected, if all that ran decided nothing."""
-        if exitstatus == pytest.ExitCode.OK and self.verified_nothing:
+        """Exit code 5, as `backproof check` has it, where too little was verified."""
+        if exitstatus == pytest.ExitCode.OK and self.shortfall():
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
     def pytest_terminal_summary(
@@ -345,17 +407,21 @@ class Tally:
         """What was verified and how finely, where any check ran."""
         if not self.statuses:
             return
-        from backproof.reports.text import resolution
+        from backproof.reports.text import count, printable, resolution
 
-        counts = [f"{self.statuses[s]:,} {w}" for s, w in WORDS.items() if self.statuses[s]]
+        every = sum(self.statuses.values(), Counter())
         terminalreporter.section("backproof")
+        counts = [f"{every[s]:,} {w}" for s, w in WORDS.items() if every[s]]
         terminalreporter.write_line(", ".join(counts))
         if self.resolutions:
             spread = [resolution(r) for r in sorted({min(self.resolutions), max(self.resolutions)})]
             words = "the smallest relative error that would have been caught"
             terminalreporter.write_line(f"resolution {' to '.join(spread)}: {words}")
-        if exitstatus == pytest.ExitCode.OK and self.verified_nothing:
-            terminalreporter.write_line("nothing was verified: exit code 5", red=True)
+        for what, times in sorted(self.expected.items()):
+            line = f"expected to fail, in {count(times, 'check')}: {what}"
+            terminalreporter.write_line(printable(line))
+        if exitstatus == pytest.ExitCode.OK and (why := self.shortfall()):
+            terminalreporter.write_line(f"{why}: exit code 5", red=True)
 
 
 def pytest_sessionfinish() -> None:

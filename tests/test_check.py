@@ -7,13 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers_cli import invoke, sentence
 
-from backproof.foreign import close_all
+from backproof.architectures.cases import Case
+from backproof.foreign import close_all, enter
 from backproof.reports import events
 from backproof.reports.events import CaseFinished
+from backproof.subjects.python import PythonSubject
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = ROOT / "tests" / "programs" / "relu.py"
@@ -114,6 +117,23 @@ def test_bad_input_is_one_sentence_and_exit_code_4(arguments: tuple[str, ...], w
     result = invoke("check", *arguments, columns=400)
     assert result.exit_code == 4
     assert words in sentence(result)
+
+
+def test_a_subject_that_no_network_is_for_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Odd:
+        def describe(self) -> Any:
+            return {"attributes": {"dense": {"units": [977]}}, "operators": ["dense", "tanh"]}
+
+        def gradients(self, case: Case) -> Any:
+            raise NotImplementedError
+
+    monkeypatch.setattr("backproof.jobs.TRIES", 20)
+    enter("py:odd", PythonSubject("py:odd", Odd))
+    result = invoke("check", "py:odd", "--workers", "1", "--output", str(tmp_path), columns=400)
+    assert result.exit_code == 4
+    assert "none is of what the subject declares." in sentence(result)
 
 
 # --- smoke -------------------------------------------------------------------------------

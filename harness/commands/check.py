@@ -7,12 +7,12 @@ from typing import Any
 
 import rich_click as click
 
-from backproof.architectures.cases import DTYPES
 from backproof.campaign import Options
-from backproof.checkers.manners import CLAIMS
 from backproof.commands.run import Duration, conclude, read_options, with_options
 from backproof.errors import Command, UsageProblem
 from backproof.foreign import SubjectAbsent, opened
+from backproof.generated_checks import within
+from backproof.jobs import NoNetwork
 from backproof.planting import is_ours
 from backproof.subjects.capabilities import Capabilities
 from backproof.subjects.process import Limits as ProgramLimits
@@ -68,29 +68,27 @@ def command(**given: Any) -> None:
         capabilities = opened(name, programs).capabilities
     except SubjectAbsent as absent:
         raise UsageProblem(f"{str(absent).rstrip('.')}.") from None
-    for check in capabilities.expected_failures:
-        if check not in CLAIMS:
-            raise UsageProblem(
-                f"{name}: expected_failures: there is no check {check!r}; "
-                f"there are {', '.join(CLAIMS)}."
-            )
-    options = replace(
-        read_options(given), subject=name, capabilities=capabilities, programs=programs
-    )
-    conclude(_within(options, capabilities, given), given)
+    options = replace(read_options(given), subject=name, programs=programs)
+    _refuse_undeclared(options, capabilities, given)
+    try:
+        options = within(options, capabilities)
+    except ValueError as error:
+        raise UsageProblem(f"{name}: {error}.") from None
+    try:
+        conclude(options, given)
+    except NoNetwork as error:
+        raise UsageProblem(f"{name}: {error}.") from None
 
 
-def _within(options: Options, can: Capabilities, given: dict[str, Any]) -> Options:
-    """The options, asking for nothing that the subject does not declare.  UsageProblem."""
+def _refuse_undeclared(options: Options, can: Capabilities, given: dict[str, Any]) -> None:
+    """UsageProblem for what is asked for by name and the subject does not declare."""
     for dtype in given["dtype"]:
         if dtype not in can.dtypes:
             raise UsageProblem(f"--dtype {dtype}: the subject declares {', '.join(can.dtypes)}.")
-    dtypes = tuple(d for d in DTYPES if d in options.dtypes and d in can.dtypes)
-    options = replace(options, dtypes=dtypes)
     if options.architecture is not None:
         if reason := can.refuses(options.architecture):
             raise UsageProblem(f"--architecture {given['architecture']}: {reason}.")
-        return options
+        return
     limits = options.limits
     for option, asked, declared in (
         ("operator", limits.operators, can.operators),
@@ -100,11 +98,3 @@ def _within(options: Options, can: Capabilities, given: dict[str, Any]) -> Optio
         undeclared = [] if declared is None else [w for w in asked if w not in declared]
         if undeclared:
             raise UsageProblem(f"--{option} {undeclared[0]}: the subject does not declare it.")
-    operators = limits.operators
-    if not operators and not limits.activations and can.operators is not None:
-        operators = tuple(n for n in can.operators if n != "variable")
-    losses = limits.losses or can.losses or ()
-    try:
-        return replace(options, limits=replace(limits, operators=operators, losses=losses))
-    except ValueError as error:
-        raise UsageProblem(f"{error}.") from None

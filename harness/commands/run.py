@@ -396,9 +396,11 @@ def run_into(folder: Path, options: Options, *, command: str, quiet: bool) -> in
     path = folder / "events.ndjson"
     writer = EventWriter(path)
     with (
+        contextlib.ExitStack() as last,
         Interruption() as interruption,
         LiveProgress(errors, options.cases or None, options.max_time, quiet=quiet) as progress,
     ):
+        last.callback(attempt, str(path), writer.close)
 
         def listen(event: AnyEvent) -> None:
             events.append(event)
@@ -408,7 +410,6 @@ def run_into(folder: Path, options: Options, *, command: str, quiet: bool) -> in
         summary = run(
             options, listen, command=command, save=save, folder=folder, stop=interruption.asked
         )
-    attempt(str(path), writer.close)
     attempt(f"the reports in {folder}", lambda: write_all(folder, events))
     code = summary.exit_code or (ERROR if problems else 0)
     return show(lambda: _conclude(summary, folder, quiet=quiet), code)

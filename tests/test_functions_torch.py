@@ -598,7 +598,8 @@ def test_a_backward_pass_that_overflows_by_itself_is_wrong() -> None:
         @staticmethod
         def backward(ctx: Any, *bars: Tensor) -> Tensor:
             (x,) = ctx.saved_tensors
-            return bars[0] * (x * x * x) * 2 / (x * x * x)
+            wrong: Tensor = bars[0] * (x * x * x) * 2 / (x * x * x)
+            return wrong
 
     x = torch.tensor([300.0, 2.0], dtype=F16, requires_grad=True)
     assert judged(Overflowing.apply, x).status == "FAIL"

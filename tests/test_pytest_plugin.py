@@ -29,7 +29,8 @@ from backproof.generated_checks import (
 )
 from backproof.jobs import Job
 from backproof.parametrizing import parametrize_with_checks
-from backproof.pytest_plugin import OPTIONS
+from backproof.pytest_plugin import BUDGET_HELP, OPTIONS
+from backproof.reports.exit_codes import MAX_INCONCLUSIVE
 from backproof.subjects import numpy_pair  # noqa: F401  a run within this one must not load it
 from backproof.subjects.capabilities import Capabilities, SubjectAbsent
 from backproof.subjects.process import Limits
@@ -52,9 +53,29 @@ class Wrong(Net):
         loss, found = super().gradients(case)
         return loss, {n: 0.5 * g if n.endswith("bias") else g for n, g in found.items()}
 
+class Writes(Net):
+    def gradients(self, case):
+        found = super().gradients(case)
+        case.input.fill(0.0)
+        return found
+
+class WritesAsDeclared(Writes):
+    def describe(self):
+        return {**super().describe(), "expected_failures": {"caller's arrays": "saves a copy"}}
+
+class Undeclarable(Net):
+    def describe(self):
+        return {**super().describe(), "expected_failures": {"manners": "none"}}
+
 class Refuses(Net):
     def gradients(self, case):
         raise NotImplementedError("not today")
+
+class Picky(Net):
+    def gradients(self, case):
+        if case.lane == "exact":
+            raise NotImplementedError("not today")
+        return super().gradients(case)
 
 class Nothing(Net):
     def describe(self):
@@ -276,9 +297,61 @@ def test_a_run_that_verified_nothing_is_not_green_whatever_else_passed(
     result = run(*net())
     result.assert_outcomes(passed=1, skipped=4)
     assert result.ret == 5
+    result.stdout.fnmatch_lines(["nothing was verified: exit code 5"])
     assert run(*net(), "--collect-only").ret == 0
-    del verdicts[3]
-    assert run(*net()).ret == 0
+
+
+def test_more_than_a_tenth_that_decides_nothing_is_too_much(
+    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+) -> None:
+    verdicts[3] = Verdict("INCONCLUSIVE", "too wide")
+    within = run(*net(cases=10))
+    within.assert_outcomes(passed=9, skipped=1)
+    assert within.ret == 0
+    verdicts[9] = Verdict("UNSUPPORTED", "not today")
+    beyond = run(*net(cases=10))
+    beyond.assert_outcomes(passed=8, skipped=2)
+    assert beyond.ret == 5
+    words = "20.0% of 10 checks of py:my_net:Net decided nothing; the budget allows 10.0%"
+    beyond.stdout.fnmatch_lines([f"{words}: exit code 5"])
+    assert run(*net(cases=10), "--backproof-max-inconclusive=0.2").ret == 0
+    pytester.makeini(f"{STRICT}backproof_max_inconclusive = 0.2\n")
+    assert run(*net(cases=10)).ret == 0
+    assert run(*net(cases=10), "--backproof-max-inconclusive=0").ret == 5
+
+
+def test_the_budget_is_each_subject_s_own(run: Run, verdicts: dict[int, Verdict]) -> None:
+    """20 checks of the one would hide the only check of the other that was skipped."""
+    decided = run(*net(cases=20), *net("both", 20))
+    decided.assert_outcomes(passed=40)
+    verdicts[0] = Verdict("INCONCLUSIVE", "too wide")
+    result = run(*net(cases=20), *net("both", 20), "-k", "not both or 000 or 001")
+    assert result.ret == 5
+    result.stdout.fnmatch_lines(["50.0% of 2 checks of py:my_net:both decided nothing; *"])
+
+
+def test_a_wrong_gradient_is_told_by_its_own_exit_code(
+    run: Run, verdicts: dict[int, Verdict]
+) -> None:
+    verdicts |= {0: Verdict("FAIL", "wrong"), 1: Verdict("INCONCLUSIVE", "too wide")}
+    result = run(*net())
+    result.assert_outcomes(passed=2, failed=1, skipped=1)
+    assert result.ret == 1 and "exit code 5" not in result.stdout.str()
+
+
+def test_what_a_subject_declares_to_fail_beyond_values_passes_and_says_so(
+    run: Run, pytester: pytest.Pytester
+) -> None:
+    silent = run(*net("Writes", 1))
+    silent.assert_outcomes(failed=1)
+    silent.stdout.fnmatch_lines(["*because   caller's arrays: it wrote to *"])
+    declared = run(*net("WritesAsDeclared", 2), "--junitxml=junit.xml")
+    declared.assert_outcomes(passed=2)
+    assert declared.ret == 0
+    declared.stdout.fnmatch_lines(["expected to fail, in 2 checks: caller's arrays: saves a copy"])
+    for test in ElementTree.parse(pytester.path / "junit.xml").iter("testcase"):
+        properties = {p.get("name"): p.get("value") for p in test.iter("property")}
+        assert properties["backproof_expected"] == "caller's arrays: saves a copy"
 
 
 def test_x_stops_and_lf_runs_what_failed(run: Run, verdicts: dict[int, Verdict]) -> None:
@@ -301,7 +374,10 @@ def test_junit_tells_a_failure_from_an_error(
     assert right.get("classname") == "backproof.py:my_net:Net"
     assert str(right.get("name")).endswith("-000-generic-float64")
     properties = {p.get("name"): p.get("value") for p in right.iter("property")}
-    assert properties == {"backproof_status": "PASS", "backproof_resolution": "1e-15"}
+    assert properties == {
+        "backproof_subject": "py:my_net:Net", "backproof_status": "PASS",
+        "backproof_resolution": "1e-15",
+    }  # fmt: skip
     (failure,) = wrong.findall("failure")
     assert str(failure.get("message")).startswith("FAIL in ")
     assert "because   wrong" in str(failure.text)
@@ -314,6 +390,15 @@ def test_xdist_collects_the_same_checks_in_every_worker(run: Run) -> None:
     assert result.ret == 1
     result.stdout.fnmatch_lines(["FAIL  dense layers.*", "1 verified, 1 wrong"])
     assert run(*net("Absent"), "-n", "2").ret == 4
+
+
+def test_xdist_s_controller_sees_that_too_little_was_verified(run: Run) -> None:
+    result = run(*net("Picky", 3), "-n", "2")
+    result.assert_outcomes(passed=2, skipped=1)
+    assert result.ret == 5
+    result.stdout.fnmatch_lines(
+        ["33.3% of 3 checks of py:my_net:Picky decided nothing; the budget allows 10.0%: *"]
+    )
 
 
 def test_a_program_is_asked_and_ended(run: Run, pytester: pytest.Pytester) -> None:
@@ -341,6 +426,9 @@ def test_a_program_is_asked_and_ended(run: Run, pytester: pytest.Pytester) -> No
         ((*net(), "--backproof-seed=-1"), "*seed must be an integer from 0 to"),
         ((*net(), "--backproof-timeout=nan"), "*timeout must be a positive number of seconds"),
         ((*net(), "--backproof-cases=few"), "*invalid int value: 'few'"),
+        (("--backproof-max-inconclusive=2",), "*must be a share from 0 to 1, got 2.0"),
+        (("--backproof-max-inconclusive=nan",), "*must be a share from 0 to 1, got nan"),
+        (net("Undeclarable"), "*expected_failures: there is no check 'manners'; there are rep"),
         ((*net(), "--backproof-lane=fast"), "*there is no lane 'fast': there are generic, exact"),
         ((*net(), "--backproof-dtype=float32"), "*the subject declares float64 and not float32"),
         ((*net(), "--backproof-checker=me"), "*there is no checker 'me'"),
@@ -543,6 +631,7 @@ def test_the_help_states_the_defaults() -> None:
     words = {name: text for name, _, text in OPTIONS}
     assert f"[default: {CASES}]" in words["cases"]
     assert f"[default: {Limits.answer:.0f}]" in words["timeout"]
+    assert f"[default: {MAX_INCONCLUSIVE}]" in BUDGET_HELP
 
 
 def test_the_plugin_imports_nothing_but_pytest_until_it_is_used() -> None:

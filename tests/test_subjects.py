@@ -226,7 +226,7 @@ def test_attributes_that_are_not_declared_are_refused() -> None:
     smooth = msgspec.structs.replace(plain, loss=ls.CrossEntropy(label_smoothing=0.1))
     assert not can.refuses(plain)
     assert can.refuses(smooth) == "it declares no cross_entropy with label_smoothing 0.1"
-    valid = Capabilities(attributes={"conv2d": {"stride": [[1, 1]]}})  # as JSON has it
+    valid = Capabilities(attributes={"conv2d": {"stride": ([1, 1],)}})  # as JSON has it
     for stride, refused in (((1, 1), False), ((2, 1), True)):
         layer = ops.Conv2d(2, (2, 2), stride=stride)
         network = Architecture((1, 1, 4, 4), (layer,), ls.SquaredError())

@@ -9,6 +9,7 @@ for the next case.  Nothing that it sends is executed.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import queue
 import resource
@@ -22,7 +23,6 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import msgspec
-import numpy as np
 
 from ..architectures.cases import Case
 from . import wire
@@ -268,7 +268,7 @@ class Program:
         self._prepared = wanted
 
     def _received(self, case: Case, answer: wire.Gradients) -> tuple[Any, dict[str, Any]]:
-        largest = max((int(np.prod(s)) for s in case.architecture.tensors.values()), default=1)
+        largest = max((math.prod(s) for s in case.architecture.tensors.values()), default=1)
         try:
             loss = wire.array("loss", answer.loss, 1).astype(case.dtype)
             gradients = {

@@ -8,7 +8,6 @@ prints goes to stderr; stdout is the protocol's.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -31,7 +30,7 @@ def serve(subject: Opened, requests: IO[bytes], answers: IO[bytes]) -> None:
     architecture: Architecture | None = None
     dtype = "float64"
     for line in requests:
-        request = json.loads(line)
+        request = msgspec.json.decode(line)
         kind, seq = request["kind"], request["seq"]
         if kind == "stop":
             return
@@ -46,7 +45,7 @@ def serve(subject: Opened, requests: IO[bytes], answers: IO[bytes]) -> None:
             answer = _run(subject, architecture, dtype, request)
         else:
             answer = {"kind": "error", "reason": f"no request {kind!r} is known, or not now"}
-        answers.write(json.dumps({**answer, "seq": seq}).encode() + b"\n")
+        answers.write(msgspec.json.encode({**answer, "seq": seq}) + b"\n")
         answers.flush()
 
 

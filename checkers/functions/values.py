@@ -153,7 +153,7 @@ def narrow(point: Point, wide: Point, excuse: Allowance = NOTHING) -> list[Check
         gk, tk, ok, bk, ek = (a[part][None] for a in (g, true, off, bound, excused))
         c = Compared(name, x.shape, gk, tk, ok, bk, np.zeros(gk.shape, bool), ek)
         status: Status = "FAIL" if c.wrong.any() else "PASS"
-        detail = _wrong(c) if c.wrong.any() else c.note
+        detail = _wrong(c) if c.wrong.any() else c.note or "agrees with that in float64"
         if lost:
             status, detail = "INCONCLUSIVE", f"the forward pass leaves the range of {x.dtype}"
         if status == "PASS" and c.fineness is not None and c.fineness > COARSEST:

@@ -95,9 +95,10 @@ def smallest(can: Capabilities) -> Architecture | None:
     return min(fitting, key=_weight, default=None)
 
 
-def _weight(a: Architecture) -> tuple[bool, int, int, int]:
-    """Small first, but with a parameter."""
-    return not a.parameters, len(a.layers), len(a.penalties), len(str(a))
+def _weight(a: Architecture) -> tuple[bool, bool, int, int, int]:
+    """Small first, but with a parameter, and two examples, which are summed over."""
+    alone = a.input is None or a.input[0] < 2
+    return not a.parameters, alone, len(a.layers), len(a.penalties), len(str(a))
 
 
 def _declared(can: Capabilities) -> str:

@@ -12,7 +12,18 @@ from ...architectures.architecture import Architecture, is_weight
 from ..losses import penalties
 from ..network import Overrides, total
 from ..pages import LAYERS, LOSSES
-from . import in_activations, in_dense, in_graphs, in_losses
+from . import (
+    in_activations,
+    in_attention,
+    in_convolutions,
+    in_dense,
+    in_graphs,
+    in_losses,
+    in_normalisation,
+    in_pooling_and_shapes,
+    in_products,
+    in_recurrence,
+)
 from .fault import Backward, Fault, Plant, layer_at
 
 __all__ = ["FAULTS", "Fault", "overrides", "sites"]
@@ -78,7 +89,13 @@ def _scaled(factor: float) -> Plant:
 
 FAULTS: tuple[Fault, ...] = (
     *in_dense.FAULTS,
+    *in_products.FAULTS,
     *in_activations.FAULTS,
+    *in_pooling_and_shapes.FAULTS,
+    *in_convolutions.FAULTS,
+    *in_normalisation.FAULTS,
+    *in_attention.FAULTS,
+    *in_recurrence.FAULTS,
     *in_losses.FAULTS,
     *in_graphs.FAULTS,
     *(

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from ...architectures.architecture import Architecture, is_weight
 from ...architectures.losses import Loss
@@ -74,6 +75,14 @@ def layers_of(*kinds: type[Operator]) -> Applies:
     return layers(lambda architecture, i, layer: isinstance(layer, kinds))
 
 
+def reads_the_input_alone(architecture: Architecture, i: int) -> bool:
+    """Whether layer i takes the network's input, which nothing else does.
+
+    Nobody computes with what comes back there, so it may have any shape.
+    """
+    return architecture.sources[i] == ("input",) and len(architecture.slots_of("input")) == 1
+
+
 def loss(test: Callable[[Architecture, Any], bool]) -> Applies:
     """At the loss, where it passes test(architecture, loss)."""
     return lambda architecture, site: site == "loss" and test(architecture, architecture.loss)
@@ -112,6 +121,28 @@ def instead_of_x_bar(change: Callable[..., Any]) -> Plant:
         return planted
 
     return plant
+
+
+def instead_of_p_bar(change: Callable[..., Arrays]) -> Plant:
+    """p_bar becomes p_bar | change(p_bar, layer, p, saved, y_bar); x_bar stays."""
+
+    def plant(right: Backward) -> Backward:
+        def planted(layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+            x_bar, p_bar = right(layer, p, saved, y_bar)
+            return x_bar, p_bar | change(p_bar, layer, p, saved, y_bar)
+
+        return planted
+
+    return plant
+
+
+def as_if(**attributes: Any) -> Plant:
+    """x_bar as if the layer had other attributes."""
+    return instead_of_x_bar(
+        lambda right, layer, p, saved, y_bar: right(replace(layer, **attributes), p, saved, y_bar)[
+            0
+        ]
+    )
 
 
 def last_only(array: Array, axis: int) -> Array:

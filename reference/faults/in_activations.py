@@ -16,7 +16,7 @@ from ...architectures.architecture import Architecture, edge_name
 from ..arrays import Array, Arrays, Saved
 from ..layers.selu import SCALE
 from ..pages import LAYERS
-from .fault import Backward, Fault, Plant, instead_of_x_bar, layers, layers_of
+from .fault import Backward, Fault, as_if, instead_of_x_bar, layers, layers_of
 
 SAVES_X = (
     ops.Sigmoid, ops.Tanh, ops.SiLU, ops.Softplus, ops.LogSigmoid, ops.TanhShrink, ops.Sine,
@@ -92,15 +92,6 @@ def _along_other_axis(right: Backward, layer: Any, p: Arrays, saved: Saved, y_ba
 def _at_the_output(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
     y, _ = LAYERS[type(layer)].forward(layer, p, saved, None)
     return right(layer, p, y, y_bar)[0]
-
-
-def _with(**attributes: Any) -> Plant:
-    """As if the layer had other attributes."""
-    return instead_of_x_bar(
-        lambda right, layer, p, saved, y_bar: right(replace(layer, **attributes), p, saved, y_bar)[
-            0
-        ]
-    )
 
 
 def _through_saturation(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
@@ -256,21 +247,21 @@ FAULTS: tuple[Fault, ...] = (
         "GELU's exact form differentiated as its tanh approximation",
         None, 2,
         layers(lambda a, i, layer: isinstance(layer, ops.GELU) and layer.form == "exact"),
-        _with(form="tanh"),
+        as_if(form="tanh"),
     ),
     Fault(
         "leak_forgotten",
         "a leaky ReLU differentiated as a ReLU",
         None, 1,
         layers(lambda a, i, layer: isinstance(layer, ops.LeakyReLU) and layer.slope != 0),
-        _with(slope=0.0),
+        as_if(slope=0.0),
     ),
     Fault(
         "alpha_forgotten",
         "an ELU differentiated as if its alpha were 1",
         None, 1,
         layers(lambda a, i, layer: isinstance(layer, ops.ELU) and layer.alpha != 1),
-        _with(alpha=1.0),
+        as_if(alpha=1.0),
     ),
     Fault(
         "tie_on_the_right",

@@ -16,10 +16,12 @@ from .fault import (
     Fault,
     Plant,
     in_half,
+    instead_of_p_bar,
     instead_of_x_bar,
     last_only,
     layers,
     layers_of,
+    reads_the_input_alone,
 )
 
 # --- where ------------------------------------------------------------------------------
@@ -50,15 +52,9 @@ def _matrix(a: Architecture, i: int, layer: ops.Dense) -> bool:
 
 def _instead_of(parameter: str, change: Callable[[Array, Array], Any]) -> Plant:
     """One parameter's gradient becomes change(y_bar, gradient); the rest stays."""
-
-    def plant(right: Backward) -> Backward:
-        def planted(layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
-            x_bar, p_bar = right(layer, p, saved, y_bar)
-            return x_bar, {**p_bar, parameter: change(y_bar, p_bar[parameter])}
-
-        return planted
-
-    return plant
+    return instead_of_p_bar(
+        lambda p_bar, layer, p, saved, y_bar: {parameter: change(y_bar, p_bar[parameter])}
+    )
 
 
 def _parameters_from(part: Callable[[Any, Array], Array]) -> Plant:
@@ -81,13 +77,9 @@ def _batch_axis(layer: Any, y_bar: Array) -> int:
     return -2 if states else -y_bar.ndim
 
 
-def _averaged(right: Backward) -> Backward:
-    def planted(layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
-        x_bar, p_bar = right(layer, p, saved, y_bar)
-        batch = y_bar.shape[_batch_axis(layer, y_bar)]
-        return x_bar, {name: g / batch for name, g in p_bar.items()}
-
-    return planted
+def _averaged(p_bar: Arrays, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Arrays:
+    batch = y_bar.shape[_batch_axis(layer, y_bar)]
+    return {name: g / batch for name, g in p_bar.items()}
 
 
 def _last_contribution(layer: Any, y_bar: Array) -> Array:
@@ -131,7 +123,7 @@ FAULTS: tuple[Fault, ...] = (
         "the parameters' gradient averaged over the batch instead of summed",
         3, 2,
         layers(_accumulates),
-        _averaged,
+        instead_of_p_bar(_averaged),
     ),
     Fault(
         "last_contribution_only",
@@ -217,7 +209,7 @@ FAULTS: tuple[Fault, ...] = (
         "input_gradient_missing",
         "None for the gradient with respect to the network's input",
         38, 1,
-        layers(lambda a, i, layer: a.sources[i] == ("input",) and len(a.slots_of("input")) == 1),
+        layers(lambda a, i, layer: reads_the_input_alone(a, i)),
         instead_of_x_bar(lambda *arguments: None),
         loud=True,
     ),

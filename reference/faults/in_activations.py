@@ -27,8 +27,11 @@ SAVES_X = (
 OVERFLOWS = (ops.Sigmoid, ops.Tanh, ops.SiLU, ops.Softplus, ops.LogSigmoid)
 """Those of them that take exp(x) when they are written down naively."""
 
-ZERO_OR_ONE = (ops.Identity, ops.ReLU, ops.ReLU6, ops.HardTanh, ops.SoftShrink, ops.HardShrink)
-"""The activations whose slopes are 0 and 1 alone: twice is once."""
+TWICE_IS_ONCE = (
+    ops.Identity, ops.ReLU, ops.ReLU6, ops.HardTanh, ops.SoftShrink, ops.HardShrink,
+    ops.LogSoftmax,
+)  # fmt: skip
+"""The activations whose slopes are 0 and 1 alone, and the one whose Jacobian is a projection."""
 
 SATURATES: dict[type[ops.Operator], float] = {
     ops.HardTanh: 1.0,
@@ -188,7 +191,9 @@ FAULTS: tuple[Fault, ...] = (
         9, 2,
         layers(
             lambda a, i, layer: (
-                _feeds_a_loss(a, i) and _bends(a, i, layer) and not isinstance(layer, ZERO_OR_ONE)
+                _feeds_a_loss(a, i)
+                and _bends(a, i, layer)
+                and not isinstance(layer, TWICE_IS_ONCE)
             )
         ),
         instead_of_x_bar(_twice),

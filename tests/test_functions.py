@@ -18,9 +18,10 @@ import backproof
 from backproof.checkers.checks import Check
 from backproof.checkers.comparison import Status
 from backproof.checkers.functions.check import FunctionVerdict
+from backproof.checkers.functions.points import Point
 from backproof.functions import GradientCheckError, check_backward
 from backproof.reference.arrays import Array
-from backproof.subjects.numpy_pair import PairError
+from backproof.subjects.numpy_pair import NumpyPair, PairError
 
 RNG = np.random.default_rng(0)
 INTEGERS = np.array([-2.0, -1.0, 0.0, 0.0, 1.0, 3.0])
@@ -1053,3 +1054,33 @@ def test_a_domain_that_ends_close_by_is_no_bad_manners() -> None:
 
     pair = Pair(forward, lambda s, g: g / np.sqrt(1 - s[0] ** 2), (np.array([0.9, -0.8, 0.1]),))
     assert judged(pair).status == "PASS"
+
+
+def test_a_kink_that_the_mixture_of_outputs_cancels_is_judged_by_one_of_them() -> None:
+    """Both outputs have the kink of one ReLU, with opposite signs and equal shares in it."""
+
+    def forward(x: Array) -> Array:
+        y = np.maximum(x, 0)
+        return np.concatenate([y, -y])
+
+    def backward(saved: Any, y_bar: Array) -> Array:
+        first, second = np.split(y_bar, 2)
+        return (first - second) * (saved[0] > 0)
+
+    x = np.array([0.0])
+    pair = Pair(forward, backward, (x,))
+    for seed in range(200):
+        point = Point(NumpyPair(forward, backward, (x,)), (x,), seed)
+        if point.mixture[0] == point.mixture[1]:
+            break
+    assert point.mixture[0] == point.mixture[1]
+    found = judged(pair, seed=seed)
+    assert found.status == "PASS", found
+    assert any("in the hull" in c.detail for c in found.checks)
+
+    def outside(saved: Any, y_bar: Array) -> Array:
+        first, second = np.split(y_bar, 2)
+        return (first - second) * np.where(saved[0] == 0, 1.5, saved[0] > 0)
+
+    wrong = judged(pair._replace(backward=outside), seed=seed)
+    assert wrong.status == "FAIL" and "outside the hull" in str(wrong)

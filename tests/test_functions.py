@@ -19,6 +19,7 @@ from backproof.checkers.checks import Check
 from backproof.checkers.comparison import Status
 from backproof.checkers.functions.check import FunctionVerdict
 from backproof.checkers.functions.points import Point
+from backproof.drawn import Drawn
 from backproof.functions import GradientCheckError, check_backward
 from backproof.reference.arrays import Array
 from backproof.subjects.numpy_pair import NumpyPair, PairError
@@ -1084,3 +1085,32 @@ def test_a_kink_that_the_mixture_of_outputs_cancels_is_judged_by_one_of_them() -
 
     wrong = judged(pair._replace(backward=outside), seed=seed)
     assert wrong.status == "FAIL" and "outside the hull" in str(wrong)
+
+
+def writing(saved: Any, y_bar: Array) -> Array:
+    y_bar *= 3
+    return y_bar
+
+
+def test_a_failure_that_was_declared_is_told_and_does_not_count() -> None:
+    names = set(not_passed(judged(back(writing))))
+    assert "caller's arrays" in names
+    declared = dict.fromkeys(names, "in place, to save a copy")
+    found = judged(back(writing), expected_failures=declared)
+    assert found.status == "PASS" and "expected  caller's arrays: in place" in str(found)
+    less = {"form of input 0": "another one"}
+    assert judged(back(writing), expected_failures=less).status == "FAIL"
+
+
+def test_a_declared_failure_counts_at_drawn_points_neither() -> None:
+    names = set(not_passed(judged(back(writing))))
+    found = check_backward(
+        TRIPLE.forward, writing, Drawn((3,)), raise_exception=False,
+        expected_failures=dict.fromkeys(names, "known"),
+    )  # fmt: skip
+    assert found.status == "PASS" and "expected  caller's arrays: known" in str(found)
+
+
+def test_what_is_expected_to_fail_must_exist() -> None:
+    with pytest.raises(ValueError, match="there is no check 'strides'; there are form of input 0"):
+        judged(TRIPLE, expected_failures={"strides": "no"})

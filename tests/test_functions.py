@@ -1066,7 +1066,7 @@ def test_a_kink_that_the_mixture_of_outputs_cancels_is_judged_by_one_of_them() -
 
     def backward(saved: Any, y_bar: Array) -> Array:
         first, second = np.split(y_bar, 2)
-        return (first - second) * (saved[0] > 0)
+        return np.asarray((first - second) * (saved[0] > 0))
 
     x = np.array([0.0])
     pair = Pair(forward, backward, (x,))
@@ -1081,7 +1081,7 @@ def test_a_kink_that_the_mixture_of_outputs_cancels_is_judged_by_one_of_them() -
 
     def outside(saved: Any, y_bar: Array) -> Array:
         first, second = np.split(y_bar, 2)
-        return (first - second) * np.where(saved[0] == 0, 1.5, saved[0] > 0)
+        return np.asarray((first - second) * np.where(saved[0] == 0, 1.5, saved[0] > 0))
 
     wrong = judged(pair._replace(backward=outside), seed=seed)
     assert wrong.status == "FAIL" and "outside the hull" in str(wrong)

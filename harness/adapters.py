@@ -12,7 +12,7 @@ scikit-learn`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from backproof.checkers.functions.check import FunctionVerdict
@@ -27,6 +27,7 @@ def check_module(
     rtol: float | None = None,
     raise_exception: bool = True,
     seed: int = 0,
+    expected_failures: Mapping[str, str] | None = None,
 ) -> FunctionVerdict:
     """Check the gradients of a module's inputs and of its trained parameters, by their names.
 
@@ -45,7 +46,7 @@ def check_module(
             f"a {type(module).__name__} is no module of PyTorch or Keras; modules of Flax and "
             "Equinox are arguments of backproof.check_grads"
         )
-    return conclude([build], inputs, atol, rtol, raise_exception, seed)
+    return conclude([build], inputs, atol, rtol, raise_exception, seed, expected=expected_failures)
 
 
 def check_autograd(
@@ -55,6 +56,7 @@ def check_autograd(
     rtol: float | None = None,
     raise_exception: bool = True,
     seed: int = 0,
+    expected_failures: Mapping[str, str] | None = None,
 ) -> FunctionVerdict:
     """Check HIPS autograd's gradient of a function of NumPy arrays that returns one."""
     from backproof.subjects.autograd_function import as_pair
@@ -62,7 +64,7 @@ def check_autograd(
     def build(values: Sequence[Any]) -> Function:
         return as_pair(f, values)
 
-    return conclude([build], inputs, atol, rtol, raise_exception, seed)
+    return conclude([build], inputs, atol, rtol, raise_exception, seed, expected=expected_failures)
 
 
 def check_tinygrad(
@@ -72,6 +74,7 @@ def check_tinygrad(
     rtol: float | None = None,
     raise_exception: bool = True,
     seed: int = 0,
+    expected_failures: Mapping[str, str] | None = None,
 ) -> FunctionVerdict:
     """Check tinygrad's gradient of a function of tensors that returns one.
 
@@ -82,7 +85,7 @@ def check_tinygrad(
     def build(values: Sequence[Any]) -> Function:
         return as_pair(f, values)
 
-    return conclude([build], inputs, atol, rtol, raise_exception, seed)
+    return conclude([build], inputs, atol, rtol, raise_exception, seed, expected=expected_failures)
 
 
 Build = Callable[[Sequence[Any]], Function]

@@ -164,7 +164,9 @@ def _together(verdicts: Sequence[FunctionVerdict]) -> FunctionVerdict:
     checks = []
     for name, group in groups.items():
         passed = [c for c in group if c.status == "PASS"]
+        failed = any(c.status == "FAIL" for c in group)  # as it was said to
         status: Status = "PASS" if 2 * len(passed) > len(group) else "INCONCLUSIVE"
+        status = "FAIL" if failed else status
         undecided = next((c.detail for c in group if c.status != "PASS"), "")
         detail = f"at {len(passed)} of {len(group)} points"
         if undecided:
@@ -172,6 +174,14 @@ def _together(verdicts: Sequence[FunctionVerdict]) -> FunctionVerdict:
         resolutions = [c.resolution for c in passed if c.resolution is not None]
         ratio = max(c.ratio for c in group)
         checks.append(
-            Check(name, status, group[0].why, detail, ratio, max(resolutions, default=None))
+            Check(
+                name,
+                status,
+                group[0].why,
+                detail,
+                ratio,
+                max(resolutions, default=None),
+                group[0].expected,
+            )
         )
     return FunctionVerdict(verdicts[0].name, tuple(checks))

@@ -8,11 +8,12 @@
 Each returns a `FunctionVerdict`, true where everything was verified, and raises
 `GradientCheckError`, whose message is the whole report, where something was not.  The bounds
 are derived: `atol` and `rtol` are 0 unless they are given, and then they excuse.
+`expected_failures` maps the names of checks that are known to fail to the reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -43,6 +44,7 @@ def check_backward(
     rtol: float | None = None,
     raise_exception: bool = True,
     seed: int = 0,
+    expected_failures: Mapping[str, str] | None = None,
 ) -> FunctionVerdict:
     """Check `backward(saved, y_bar)` against `forward(*inputs)`, which returns y or (y, saved).
 
@@ -55,7 +57,7 @@ def check_backward(
     def at(values: Sequence[Any]) -> Function:
         return NumpyPair(forward, backward, values)
 
-    return conclude([at], inputs, atol, rtol, raise_exception, seed)
+    return conclude([at], inputs, atol, rtol, raise_exception, seed, expected=expected_failures)
 
 
 def gradcheck(
@@ -76,6 +78,7 @@ def gradcheck(
     fast_mode: bool = False,
     masked: bool | None = None,
     seed: int = 0,
+    expected_failures: Mapping[str, str] | None = None,
 ) -> FunctionVerdict:
     """Check autograd's gradient of a function of tensors, in place of torch.autograd.gradcheck.
 
@@ -95,7 +98,8 @@ def gradcheck(
         return lambda values: TorchFunction(func, _tensors(values), mode=mode)
 
     given = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
-    return conclude([at(m) for m in modes], given, atol, rtol, raise_exception, seed, modes)
+    builders = [at(m) for m in modes]
+    return conclude(builders, given, atol, rtol, raise_exception, seed, modes, expected_failures)
 
 
 def gradgradcheck(
@@ -117,6 +121,7 @@ def gradgradcheck(
     fast_mode: bool = False,
     masked: bool = False,
     seed: int = 0,
+    expected_failures: Mapping[str, str] | None = None,
 ) -> FunctionVerdict:
     """Check the gradient of the gradient, in place of torch.autograd.gradgradcheck.
 
@@ -129,7 +134,7 @@ def gradgradcheck(
     return gradcheck(
         gradient, arguments, atol=atol, rtol=rtol, raise_exception=raise_exception,
         check_batched_grad=check_batched_grad, check_forward_ad=check_fwd_over_rev,
-        check_backward_ad=check_rev_over_rev, seed=seed,
+        check_backward_ad=check_rev_over_rev, seed=seed, expected_failures=expected_failures,
     )  # fmt: skip
 
 
@@ -144,6 +149,7 @@ def check_grads(
     *,
     raise_exception: bool = True,
     seed: int = 0,
+    expected_failures: Mapping[str, str] | None = None,
 ) -> FunctionVerdict:
     """Check JAX's derivatives of a function, in place of jax.test_util.check_grads.
 
@@ -171,7 +177,9 @@ def check_grads(
 
     builders = [at(names[m], nth) for nth in range(1, order + 1) for m in modes]
     prefixes = [f"{m}, order {nth}" for nth in range(1, order + 1) for m in modes]
-    return conclude(builders, tuple(args), atol, rtol, raise_exception, seed, prefixes)
+    return conclude(
+        builders, tuple(args), atol, rtol, raise_exception, seed, prefixes, expected_failures
+    )
 
 
 def conclude(
@@ -182,8 +190,12 @@ def conclude(
     raise_exception: bool,
     seed: int,
     prefixes: Sequence[str] = ("",),
+    expected: Mapping[str, str] | None = None,
 ) -> FunctionVerdict:
-    """The checks of every builder's function in one verdict, at one point or at many."""
+    """The checks of every builder's function in one verdict, at one point or at many.
+
+    ValueError for an expected failure of a check that there is not.
+    """
     excuse = Allowance(0.0 if atol is None else atol, 0.0 if rtol is None else rtol)
 
     def at(values: Sequence[Any], seed: int) -> FunctionVerdict:
@@ -196,13 +208,21 @@ def conclude(
             for prefix, verdict in zip(prefixes, verdicts, strict=True)
             for c in verdict.checks
         ]
-        return FunctionVerdict(verdicts[0].name, tuple(checks))
+        return FunctionVerdict(verdicts[0].name, _with_reasons(checks, expected or {}))
 
     drawn = any(isinstance(x, Drawn) for x in inputs)
     verdict = over_points(at, inputs, seed) if drawn else at(inputs, seed)
     if raise_exception and not verdict:
         raise GradientCheckError(verdict)
     return verdict
+
+
+def _with_reasons(checks: Sequence[Check], expected: Mapping[str, str]) -> tuple[Check, ...]:
+    unknown = sorted(expected.keys() - {c.name for c in checks})
+    if unknown:
+        names = ", ".join(c.name for c in checks)
+        raise ValueError(f"expected_failures: there is no check {unknown[0]!r}; there are {names}")
+    return tuple(msgspec.structs.replace(c, expected=expected.get(c.name, "")) for c in checks)
 
 
 OTHER_WAYS = ("forward", "batched")

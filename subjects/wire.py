@@ -110,7 +110,9 @@ def tensor(array: NDArray[Any], encoding: Encoding) -> dict[str, Any]:
     head = {"dtype": dtype, "shape": list(array.shape)}
     if encoding == "decimal":
         values = array.reshape(-1).astype(np.float64 if array.dtype.kind == "f" else array.dtype)
-        return head | {"values": values.tolist()}
+        if np.isfinite(values).all():
+            return head | {"values": values.tolist()}
+        return head | {"values": [v if np.isfinite(v) else str(v) for v in values.tolist()]}
     raw = np.ascontiguousarray(array, DTYPES[dtype]).tobytes()
     return head | {"data": base64.b64encode(raw).decode()}
 

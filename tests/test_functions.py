@@ -18,9 +18,11 @@ import backproof
 from backproof.checkers.checks import Check
 from backproof.checkers.comparison import Status
 from backproof.checkers.functions.check import FunctionVerdict
+from backproof.checkers.functions.points import Point
+from backproof.drawn import Drawn
 from backproof.functions import GradientCheckError, check_backward
 from backproof.reference.arrays import Array
-from backproof.subjects.numpy_pair import PairError
+from backproof.subjects.numpy_pair import NumpyPair, PairError
 
 RNG = np.random.default_rng(0)
 INTEGERS = np.array([-2.0, -1.0, 0.0, 0.0, 1.0, 3.0])
@@ -1053,3 +1055,62 @@ def test_a_domain_that_ends_close_by_is_no_bad_manners() -> None:
 
     pair = Pair(forward, lambda s, g: g / np.sqrt(1 - s[0] ** 2), (np.array([0.9, -0.8, 0.1]),))
     assert judged(pair).status == "PASS"
+
+
+def test_a_kink_that_the_mixture_of_outputs_cancels_is_judged_by_one_of_them() -> None:
+    """Both outputs have the kink of one ReLU, with opposite signs and equal shares in it."""
+
+    def forward(x: Array) -> Array:
+        y = np.maximum(x, 0)
+        return np.concatenate([y, -y])
+
+    def backward(saved: Any, y_bar: Array) -> Array:
+        first, second = np.split(y_bar, 2)
+        return np.asarray((first - second) * (saved[0] > 0))
+
+    x = np.array([0.0])
+    pair = Pair(forward, backward, (x,))
+    for seed in range(200):
+        point = Point(NumpyPair(forward, backward, (x,)), (x,), seed)
+        if point.mixture[0] == point.mixture[1]:
+            break
+    assert point.mixture[0] == point.mixture[1]
+    found = judged(pair, seed=seed)
+    assert found.status == "PASS", found
+    assert any("in the hull" in c.detail for c in found.checks)
+
+    def outside(saved: Any, y_bar: Array) -> Array:
+        first, second = np.split(y_bar, 2)
+        return np.asarray((first - second) * np.where(saved[0] == 0, 1.5, saved[0] > 0))
+
+    wrong = judged(pair._replace(backward=outside), seed=seed)
+    assert wrong.status == "FAIL" and "outside the hull" in str(wrong)
+
+
+def writing(saved: Any, y_bar: Array) -> Array:
+    y_bar *= 3
+    return y_bar
+
+
+def test_a_failure_that_was_declared_is_told_and_does_not_count() -> None:
+    names = set(not_passed(judged(back(writing))))
+    assert "caller's arrays" in names
+    declared = dict.fromkeys(names, "in place, to save a copy")
+    found = judged(back(writing), expected_failures=declared)
+    assert found.status == "PASS" and "expected  caller's arrays: in place" in str(found)
+    less = {"form of input 0": "another one"}
+    assert judged(back(writing), expected_failures=less).status == "FAIL"
+
+
+def test_a_declared_failure_counts_at_drawn_points_neither() -> None:
+    names = set(not_passed(judged(back(writing))))
+    found = check_backward(
+        TRIPLE.forward, writing, Drawn((3,)), raise_exception=False,
+        expected_failures=dict.fromkeys(names, "known"),
+    )  # fmt: skip
+    assert found.status == "PASS" and "expected  caller's arrays: known" in str(found)
+
+
+def test_what_is_expected_to_fail_must_exist() -> None:
+    with pytest.raises(ValueError, match="there is no check 'strides'; there are form of input 0"):
+        judged(TRIPLE, expected_failures={"strides": "no"})

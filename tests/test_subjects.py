@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,10 @@ def test_a_number_and_what_json_has_no_number_for() -> None:
     assert np.array_equal(
         wire.array("x", values, 4), [np.inf, -np.inf, np.nan, np.nan], equal_nan=True
     )
+    there = np.array([1.5, np.inf, -np.inf, np.nan])
+    travels = json.loads(json.dumps(wire.tensor(there, "decimal"), allow_nan=False))
+    assert travels["values"] == [1.5, "inf", "-inf", "nan"]
+    assert np.array_equal(wire.array("x", travels, 4), there, equal_nan=True)
 
 
 @pytest.mark.parametrize(
@@ -265,6 +270,8 @@ def test_a_number_and_what_json_has_no_number_for() -> None:
         ({"shape": [2], "data": "AAAA"}, "not base64 of float64"),
         ({"shape": [2], "values": [1, True]}, "value 1 is not a number"),
         ({"shape": [9], "values": [1]}, "more than any tensor"),
+        ({"shape": [1], "values": [10**400]}, "beyond the range of float64"),
+        (10**400, "beyond the range of float64"),
     ],
 )
 def test_what_is_no_tensor_is_named(sent: Any, words: str) -> None:

@@ -30,8 +30,8 @@ class FunctionVerdict(msgspec.Struct, frozen=True):
 
     @property
     def status(self) -> Status:
-        """The worst of the checks."""
-        return worst([c.status for c in self.checks] or ["INCONCLUSIVE"])
+        """The worst of the checks, but for failures that were declared beforehand."""
+        return worst([c.status for c in self.checks if not _declared(c)] or ["INCONCLUSIVE"])
 
     @property
     def resolution(self) -> float | None:
@@ -44,12 +44,13 @@ class FunctionVerdict(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """The report: what is wrong first, with its reason, then what passed."""
-        bad = [c for c in self.checks if c.status != "PASS"]
+        bad = [c for c in self.checks if c.status != "PASS" and not _declared(c)]
         lines = [self._headline(len(bad))]
         if self.point:
             lines.append(f"  at {self.point}")
         for c in bad:
             lines += [f"  {c.status}  {c.name}: {c.detail}", f"        {c.why}"]
+        lines += [f"  expected  {c.name}: {c.expected}" for c in self.checks if _declared(c)]
         for c in self.checks:
             if c.status == "PASS":
                 note = f": {c.detail}" if c.detail else ""
@@ -62,6 +63,11 @@ class FunctionVerdict(msgspec.Struct, frozen=True):
             return f"{self.name} is VERIFIED{seen if self.resolution else ''}"
         word = {"FAIL": "WRONG", "INCONCLUSIVE": "NOT VERIFIED"}.get(self.status, self.status)
         return f"{self.name} is {word}: {bad} of {len(self.checks)} checks did not pass"
+
+
+def _declared(c: Check) -> bool:
+    """Whether it fails, and was said to."""
+    return c.status == "FAIL" and bool(c.expected)
 
 
 def check_function(

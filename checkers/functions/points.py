@@ -107,6 +107,12 @@ class Point:
         drawn = stream(self.seed, "mixture").standard_normal(self.size)
         return np.round(drawn * 8) / 8 + np.where(drawn < 0, -1, 1) / 16
 
+    def against(self, bar: Array) -> Point:
+        """The same point, asked about another cotangent than the mixture."""
+        other = Point(self.function, self.inputs, self.seed)
+        vars(other)["mixture"] = bar
+        return other
+
     @cached_property
     def rounding(self) -> Array:
         """What its own arithmetic may do to the gradient for `mixture`, entry by entry.

@@ -29,6 +29,10 @@ LOOKS = (1.0, 0.7, 0.43)
 """Shares of the steps: a disagreement must persist on all of them, and so must a kink."""
 
 
+ASKED = 4
+"""Outputs with a kink that are asked about by themselves where no kink shows in a mixture."""
+
+
 @dataclass(frozen=True)
 class Allowance:
     """What the caller excuses beyond the derived bound: |error| <= absolute + relative |slope|."""
@@ -125,6 +129,10 @@ def check(point: Point, excuse: Allowance = NOTHING) -> list[Check]:
     lost = any((~np.isfinite(c.gradient) & np.isfinite(c.bound)).any() for c in compared)
     kinked = np.flatnonzero(np.concatenate([c.kink.any(axis=0) for c in compared]))
     judged = kinks.judge(point, kinked.tolist())
+    rows = np.flatnonzero(np.any([c.kink.any(axis=1) for c in compared], axis=0))
+    for row in rows[:ASKED]:  # what the outputs together do not show one by itself may
+        if judged.place == "smooth":
+            judged = kinks.judge(point.against(point.directions[row]), kinked.tolist())
     if judged.place == "smooth" or (lost and judged.place == "many"):
         return [_with_ray(c, _plain(c), judged.detail) for c in compared]
     nearby = point.moved(OFF, "off")
@@ -240,7 +248,7 @@ def _look(
         "slope": s.value.T,
         "off": np.where(np.isfinite(g), off, np.inf),
         "bound": s.bound.T + own[:, entries],
-        "kink": s.kink.T,
+        "kink": s.kink.T | (seen.kink[:, entries] & ~np.isfinite(s.bound.T)),
         "excused": excused,
     }
     columns = {name: getattr(seen, name).copy() for name in now}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -76,6 +77,16 @@ def places(fault: Fault) -> Iterator[tuple[Architecture, str]]:
         for site in catalogue.sites(architecture):
             if fault.applies(architecture, site):
                 yield architecture, site
+
+
+def few(fault: Fault, each: int = 2) -> Iterator[tuple[Architecture, str]]:
+    """The first places of a fault, so many for each kind of operator, loss or penalty."""
+    counted: Counter[str] = Counter()
+    for architecture, site in places(fault):
+        kind = kind_at(architecture, site)
+        counted[kind] += 1
+        if counted[kind] <= each:
+            yield architecture, site
 
 
 @functools.cache
@@ -157,9 +168,12 @@ def kind_at(architecture: Architecture, site: str) -> str:
 @every_fault
 def test_a_fault_shows_somewhere_and_leaves_everything_else_right(fault: Fault) -> None:
     """It shows in some case for each kind of operator, loss or penalty that it applies to."""
-    applies, shows = set(), set()
+    applies, shown = set(), set()
     for architecture, site in places(fault):
-        applies.add(kind_at(architecture, site))
+        kind = kind_at(architecture, site)
+        applies.add(kind)
+        if kind in shown:
+            continue
         for case, right in cases(architecture):
             wrong = planted_gradients(fault, case, site)
             assert wrong.keys() == right.keys()
@@ -170,14 +184,14 @@ def test_a_fault_shows_somewhere_and_leaves_everything_else_right(fault: Fault) 
                     assert wrong[name].shape == right[name].shape
                     assert wrong[name].dtype == right[name].dtype
             if changed:
-                shows.add(kind_at(architecture, site))
+                shown.add(kind)
     assert applies
-    assert shows == applies
+    assert shown == applies
 
 
 @every_fault
 def test_a_fault_keeps_float32(fault: Fault) -> None:
-    for architecture, site in places(fault):
+    for architecture, site in few(fault):
         case = draw_case(architecture, 0, dtype="float32")
         for name, gradient in planted_gradients(fault, case, site).items():
             assert fault.loud or gradient.dtype == np.float32, name
@@ -202,7 +216,7 @@ def test_a_fault_is_wrong_in_one_way(fault: Fault) -> None:
     """
     if fault.name.startswith("relative_error"):
         return  # of everything that comes back
-    for architecture, site in places(fault):
+    for architecture, site in few(fault):
         if kind_at(architecture, site) in OF_SEVERAL_MAPS or not site.startswith("layers"):
             continue
         case = draw_case(architecture, 1)
@@ -271,14 +285,14 @@ def where_it_shows(fault: Fault) -> tuple[Case, str]:
     """A case and a site where a fault shows, of the network with the fewest layers."""
     for architecture, site in sorted(places(fault), key=lambda place: len(place[0].layers)):
         for case, right in cases(architecture):
+            wrong = planted_gradients(fault, case, site)
+            if all(same(wrong[name], right[name]) for name in right):
+                continue
             if fault.convention:
-                wrong = planted_gradients(fault, case, site)
-                if not all(same(wrong[name], right[name]) for name in right):
-                    return case, site
-            else:
-                measured = rounding.measure(case, seed=case.seed, normwise=True)
-                if not measured.overflows and shows(case, right, fault, site, measured):
-                    return case, site
+                return case, site
+            measured = rounding.measure(case, seed=case.seed, normwise=True)
+            if not measured.overflows and shows(case, right, fault, site, measured):
+                return case, site
     raise AssertionError(f"{fault.name} shows nowhere")
 
 

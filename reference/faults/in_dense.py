@@ -107,6 +107,16 @@ def _zero_x_bar(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Arr
     return tuple(map(np.zeros_like, x_bar)) if isinstance(x_bar, tuple) else np.zeros_like(x_bar)
 
 
+def _last_input_entries_off(
+    right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array
+) -> Any:
+    """The last entry of the last two axes, of the first input where there are several."""
+    x_bar = right(layer, p, saved, y_bar)[0]
+    first, *others = x_bar if isinstance(x_bar, tuple) else (x_bar,)
+    first = first + 0.01 * last_only(last_only(first, -1), -2)
+    return (first, *others) if others else first
+
+
 def _last_row_doubled(y_bar: Array, w_bar: Array) -> Array:
     return w_bar + last_only(w_bar, -2)
 
@@ -240,5 +250,12 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         layers_of(ops.Dense),
         _instead_of("weight", _last_entry_off),
+    ),
+    Fault(
+        "one_entry_of_the_input_wrong",
+        "the last entry of the gradient of a layer's input 1% too large",
+        None, 1,
+        layers(lambda a, i, layer: bool(a.sources[i])),
+        instead_of_x_bar(_last_input_entries_off),
     ),
 )  # fmt: skip

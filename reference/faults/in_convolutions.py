@@ -105,11 +105,11 @@ def _with_map(other: Map) -> Plant:
 
 def _several_places(a: Architecture, i: int, layer: Any) -> bool:
     places = math.prod(a.edges[edge_name(i + 1)][2:])
-    return isinstance(layer, ops.CONVOLUTIONS) and layer.bias and places > 1
+    return isinstance(layer, ops.CONVOLUTIONS) and "bias" in a.own[i] and places > 1
 
 
 def _grouped(a: Architecture, i: int, layer: Any) -> bool:
-    return isinstance(layer, ops.CONVOLUTIONS) and layer.groups > 1
+    return isinstance(layer, ops.CONVOLUTIONS) and getattr(layer, "groups", 1) > 1
 
 
 def _matrix_of_channels(a: Architecture, i: int, layer: Any) -> bool:
@@ -143,7 +143,8 @@ def _of_the_group_before(layer: Any, weight: Array, axis: int) -> Array:
 
 def _of_the_first_group(layer: Any, weight: Array, axis: int) -> Array:
     first = np.arange(weight.shape[axis]) % (weight.shape[axis] // layer.groups)
-    return np.take(weight, first, axis=axis)
+    repeated: Array = np.take(weight, first, axis=axis)
+    return repeated
 
 
 def _bias_averaged(p_bar: Arrays, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Arrays:

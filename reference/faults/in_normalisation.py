@@ -233,7 +233,7 @@ FAULTS: tuple[Fault, ...] = (
         "gain_dropped",
         "a normalisation's gain left out of the gradient of its input",
         None, 1,
-        layers(lambda a, i, layer: isinstance(layer, ops.NORMALISATIONS) and layer.affine),
+        layers(lambda a, i, layer: isinstance(layer, ops.NORMALISATIONS) and "gamma" in a.own[i]),
         instead_of_x_bar(_without_gain),
     ),
     Fault(

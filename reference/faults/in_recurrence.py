@@ -17,10 +17,10 @@ from ...architectures.architecture import Architecture
 from ...architectures.operators.recurrence import GATES
 from ..arrays import Array, Arrays, Saved, over
 from ..layers import gru, lstm, rnn, unrolling
-from ..layers.unrolling import Unrolled, cut
+from ..layers.unrolling import Cell, Unrolled, cut
 from .fault import Applies, Backward, Fault, Plant, instead_of_x_bar, layers
 
-CELLS = {ops.RNN: rnn.CELL, ops.LSTM: lstm.CELL, ops.GRU: gru.CELL}
+CELLS: dict[type[ops.Operator], Cell] = {ops.RNN: rnn.CELL, ops.LSTM: lstm.CELL, ops.GRU: gru.CELL}
 
 GATES_EXCHANGED: dict[type[ops.Operator], tuple[int, int]] = {ops.LSTM: (1, 0), ops.GRU: (1, 0)}
 """(the gate that is computed again, the gate whose bias it gets): forget and input gate of an
@@ -57,7 +57,7 @@ def _ends_early(a: Architecture, i: int, layer: Any) -> bool:
 
 
 def _both_ways(a: Architecture, i: int, layer: Any) -> bool:
-    return layer.bidirectional and layer.returns == "sequence"
+    return bool(layer.bidirectional and layer.returns == "sequence")
 
 
 # --- how --------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from backproof.architectures.cases import Case, draw_case
 from backproof.checkers.outcome import with_checks
 from backproof.checkers.verdict import CheckerName, Verdict, verify
 from backproof.controls import run_control
+from backproof.diagnosis import diagnose, in_words
 from backproof.failures import FailureFile, dumps, record
 from backproof.foreign import (
     SubjectProblem,
@@ -330,6 +331,7 @@ def _save_failure(
 
     try:
         case = draw_case(job.architecture, spec.seed, spec.lane, spec.dtype)
+        saved = msgspec.structs.replace(saved, cause=_cause(case, verdict, job))
         minimal, reduced = shrink(case, verdict, judge_unless_stopped)
         if save is not None:
             save(path, dumps(describe(minimal, reduced, id, job, replay)))
@@ -342,6 +344,17 @@ def _save_failure(
         unsaved = msgspec.structs.replace(verdict, reason=reason)
         return msgspec.structs.replace(saved, verdict=unsaved, path="", script="", replay="")
     return msgspec.structs.replace(saved, minimal=minimal.architecture, verdict=reduced)
+
+
+def _cause(case: Case, verdict: Verdict, job: Job) -> str:
+    """What the mistake is, by the whole network: in the minimal one many come to the same."""
+    if not verdict.tensor:
+        return ""
+    try:
+        subject = subject_named(job.subject, job.programs)
+        return in_words(diagnose(case, subject, verdict.tensor))
+    except (SubjectProblem, Unsupported):  # it fails in other ways on other values
+        return ""
 
 
 def describe(case: Case, verdict: Verdict, id: str, job: Job, replay: str) -> FailureFile:

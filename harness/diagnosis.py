@@ -39,6 +39,8 @@ from backproof.reference.faults.catalogue import FAULTS, Fault, sites
 CONFIRMED_ON = 2
 """Further draws of values on which a cause must fit too."""
 
+MOST_NAMED = 3
+
 Kind = Literal["fault", "shape", "precision", "unknown"]
 
 
@@ -67,14 +69,26 @@ def diagnose(
 ) -> tuple[Cause, ...]:
     """The causes of what is wrong on a case, the likeliest first; one that says so for none.
 
-    `tensor` is the first wrong one in backward order.  What the subject raises is raised.
+    `tensor` is the first wrong one in backward order.  None at all where every gradient is
+    right, or beyond the range of the dtype.  What the subject raises is raised.
     """
+    noise = rounding.measure(case, seed=case.seed, normwise=True)
+    _, given = subject(case)
+    _, right = reference_subject(promote(case))
+    if noise.overflows or _equal(given, right, noise):
+        return ()
     named = list(_named(case, subject, faults))
     if named:
         return tuple(named)
-    _, given = subject(case)
     shape = shape_of(case, given, tensor) if tensor else None
     return (shape or Cause("unknown", "no known fault", "no known fault gives these gradients"),)
+
+
+def in_words(causes: Sequence[Cause]) -> str:
+    """Up to three causes in one sentence; "" for none."""
+    named = [str(cause) for cause in causes[:MOST_NAMED]]
+    more = f" (and {len(causes) - MOST_NAMED} more)" if len(causes) > MOST_NAMED else ""
+    return "; or it ".join(named) + more
 
 
 # --- the dictionary ----------------------------------------------------------------------

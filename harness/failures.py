@@ -136,8 +136,8 @@ def read(path: str | Path) -> FailureFile:
     _check_arrays(failure, str(path))
     if not is_ours(failure.subject) and not is_foreign(failure.subject):
         raise ArchitectureError(
-            f"{path}: subject must be `reference`, `reference+FAULT`, `py:...` or `cmd:...`, "
-            f"got {failure.subject!r}"
+            f"{path}: subject must be `reference`, `reference+FAULT`, `py:...`, `cmd:...` or the "
+            f"name of an installed one, got {failure.subject!r}"
         )
     try:
         verdict_of(failure)

@@ -21,6 +21,19 @@ class Stateless(NamedTuple):
     names: list[str]
 
 
+def _floating(x: Any, dtype: str) -> Any:
+    """An input in the layer's precision, to which Keras rounds it in any case."""
+    return x.astype(dtype) if x.dtype.kind == "f" else x
+
+
+def _in_precision(x: Any, dtype: str) -> Any:
+    """An argument in the layer's precision: its variables are not to be finer than its inputs."""
+    import keras
+
+    floating = keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))
+    return keras.ops.cast(x, dtype) if floating else x
+
+
 def as_function(layer: Any, inputs: Sequence[Any]) -> Stateless:
     """The layer of its inputs and trainable variables.
 
@@ -31,13 +44,14 @@ def as_function(layer: Any, inputs: Sequence[Any]) -> Stateless:
     backend = keras.config.backend()
     if backend not in ("jax", "torch"):
         raise ValueError(f"Keras runs on {backend}; gradients are checked on jax and torch")
-    xs = [np.asarray(x) for x in inputs]
+    xs = [_floating(np.asarray(x), layer.compute_dtype) for x in inputs]
     layer(*(keras.ops.convert_to_tensor(x) for x in xs))  # builds it
     held = [
         v.numpy() if hasattr(v, "numpy") else np.asarray(v) for v in layer.non_trainable_variables
     ]
 
     def call(*arguments: Any) -> Any:
+        arguments = tuple(_in_precision(a, layer.compute_dtype) for a in arguments)
         given, variables = arguments[: len(xs)], arguments[len(xs) :]
         still = [keras.ops.convert_to_tensor(v) for v in held]
         outputs, _ = layer.stateless_call(list(variables), still, *given)

@@ -95,6 +95,11 @@ def test_a_failure_of_a_program_is_replayed_with_it(tmp_path: Path) -> None:
     assert first.exit_code == 0 and "passes now" in first.output
     again = invoke("replay", str(saved[0]))
     assert again.exit_code == 1 and "still fails" in again.output
+    gone = tmp_path / "gone.json"
+    gone.write_text(saved[0].read_text().replace("cmd:", "py:"))
+    close_all()
+    result = invoke("replay", str(gone), columns=400)
+    assert result.exit_code == 4 and sentence(result).startswith("py:")
 
 
 @pytest.mark.parametrize(

@@ -701,14 +701,14 @@ def test_another_seed(gradient_check):
 def test_the_fixture_checks_a_function_with_a_seed_of_the_test_s_own(
     run: Run, pytester: pytest.Pytester
 ) -> None:
-    pytester.makepyfile(test_functions=FUNCTIONS)
+    pytester.makepyfile(test_of_functions=FUNCTIONS)
     result = run()
     result.assert_outcomes(passed=3, failed=2)
     result.stdout.fnmatch_lines(
         [
             ">       gradient_check(backproof.check_backward, double, wrong, x)",
             "E       *GradientCheckError: * is WRONG: 1 of * checks did not pass",
-            "test_functions.py:*: GradientCheckError",
+            "test_of_functions.py:*: GradientCheckError",
             "*Captured backproof call*",
             "  FAIL  values of input 0: entry (0,) is 1, must be 2 *",
             "seed *",

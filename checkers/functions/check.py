@@ -105,9 +105,9 @@ SEEN = 2.0**-13
 
 
 def _values(point: Point, excuse: Allowance) -> list[Check]:
-    """The values; where they are wrong, whether the forward pass is as fine as it says."""
+    """The values; where they are not verified, whether the forward pass is as fine as it says."""
     checks = values.check(point, excuse)
-    if point.unit > UNITS["float64"] or all(c.status != "FAIL" for c in checks):
+    if point.unit > UNITS["float64"] or all(c.status == "PASS" for c in checks):
         return checks
     blind = next((name for name, k in _by_name(point) if _is_blind(point, k)), None)
     if blind is None:
@@ -117,7 +117,7 @@ def _values(point: Point, excuse: Allowance) -> list[Check]:
         "computes in a coarser precision than its outputs have"
     )
     return [
-        msgspec.structs.replace(c, detail=f"{c.detail}; {note}") if c.status == "FAIL" else c
+        c if c.status == "PASS" else msgspec.structs.replace(c, detail=f"{c.detail}; {note}")
         for c in checks
     ]
 

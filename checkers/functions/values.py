@@ -134,7 +134,10 @@ def check(point: Point, excuse: Allowance = NOTHING) -> list[Check]:
         if judged.place == "smooth":
             judged = kinks.judge(point.against(point.directions[row]), kinked.tolist())
     if judged.place == "smooth" or (lost and judged.place == "many"):
-        return [_with_ray(c, _plain(c), judged.detail) for c in compared]
+        plain = [_plain(c) for c in compared]
+        explained = any(c.status == "FAIL" for c in plain)  # a ray runs through all inputs
+        ray = "" if explained else judged.detail
+        return [_with_ray(c, p, ray) for c, p in zip(compared, plain, strict=True)]
     nearby = point.moved(OFF, "off")
     there = compare(nearby, excuse)
     stuck = any(_doubtful(c) for c in there) and kinks.judge(nearby).place != "smooth"
@@ -248,7 +251,7 @@ def _look(
         "slope": s.value.T,
         "off": np.where(np.isfinite(g), off, np.inf),
         "bound": s.bound.T + own[:, entries],
-        "kink": s.kink.T | (seen.kink[:, entries] & ~np.isfinite(s.bound.T)),
+        "kink": s.kink.T,
         "excused": excused,
     }
     columns = {name: getattr(seen, name).copy() for name in now}

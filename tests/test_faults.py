@@ -69,6 +69,10 @@ def zoo() -> Iterator[Architecture]:
 
 ZOO = tuple(zoo())
 OF_SEVERAL_MAPS = {"multi_head_attention", "rnn", "lstm", "gru"}
+OTHER_ORDER = 1e-9
+"""Far more than sums of some tens of numbers near 1 differ by in another order."""
+AXES_FROM_THE_FRONT = {"gradient_averaged", "last_contribution_only"}
+"""The faults of a batch, which they find as the first axis: where there are replicas, theirs."""
 every_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 
 
@@ -279,6 +283,32 @@ def test_a_convention_differs_at_ties_and_nowhere_else(fault: Fault) -> None:
             if case.lane == "generic":
                 wrong = planted_gradients(fault, case, site)
                 assert all(same(wrong[name], right[name]) for name in right)
+
+
+@pytest.mark.parametrize(
+    "fault", [f for f in FAULTS if f.name not in AXES_FROM_THE_FRONT], ids=lambda fault: fault.name
+)
+def test_a_fault_is_the_same_in_each_of_several_replicas(fault: Fault) -> None:
+    for architecture, site in few(fault, 1):
+        if site.startswith("penalties"):
+            continue  # of weights alone, which have no replicas there
+        one, other = (draw_case(architecture, seed) for seed in (0, 1))
+        other = replace(other, data=one.data, targets=one.targets)
+        pairs = {n: np.stack([v, other.parameters[n]]) for n, v in one.parameters.items()}
+        x = None if one.input is None else np.stack([one.input, np.asarray(other.input)])
+        both = replace(one, parameters=pairs, input=x)
+        planted = catalogue.overrides(fault, architecture, site)
+        found = network.backward(
+            both, network.forward(both), value_bar=np.ones((2, 1, 1)), overrides=planted
+        )
+        for k, case in enumerate((one, other)):
+            alone = network.value_and_gradients(case, planted)[1]
+            for name, g in found.items():
+                if g is None:
+                    assert alone[name] is None
+                    continue
+                mine = np.broadcast_to(g, (2, *g.shape[1:]))[k]
+                np.testing.assert_allclose(mine, alone[name], rtol=OTHER_ORDER, atol=OTHER_ORDER)
 
 
 def where_it_shows(fault: Fault) -> tuple[Case, str]:

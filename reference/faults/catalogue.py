@@ -20,6 +20,7 @@ from . import (
     in_graphs,
     in_losses,
     in_normalisation,
+    in_penalties,
     in_pooling_and_shapes,
     in_products,
     in_recurrence,
@@ -97,6 +98,7 @@ FAULTS: tuple[Fault, ...] = (
     *in_attention.FAULTS,
     *in_recurrence.FAULTS,
     *in_losses.FAULTS,
+    *in_penalties.FAULTS,
     *in_graphs.FAULTS,
     *(
         Fault(

@@ -1,4 +1,4 @@
-"""Faults of dense layers, and of parameters at large."""
+"""Faults of dense layers, and of weights and other parameters at large."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ from .fault import (
 
 def _dense(test: Callable[[Architecture, int, ops.Dense], bool]) -> Applies:
     return layers(lambda a, i, layer: isinstance(layer, ops.Dense) and test(a, i, layer))
+
+
+def _holds(parameter: str) -> Applies:
+    """At the layers that have a parameter of this name."""
+    return layers(lambda a, i, layer: parameter in a.own[i])
 
 
 def _square(a: Architecture, i: int, layer: ops.Dense) -> bool:
@@ -146,7 +151,7 @@ FAULTS: tuple[Fault, ...] = (
         "weight_updated_first",
         "the weight updated before the error is propagated through it",
         17, 2,
-        layers_of(ops.Dense),
+        layers_of(ops.Dense, ops.Bilinear, *ops.CONVOLUTIONS),
         instead_of_x_bar(_through_updated_weight),
     ),
     Fault(
@@ -191,14 +196,14 @@ FAULTS: tuple[Fault, ...] = (
         "bias_gradient_zero",
         "zeros for the gradient of a bias",
         38, 1,
-        _dense(lambda a, i, layer: layer.bias),
+        _holds("bias"),
         _instead_of("bias", lambda y_bar, b_bar: np.zeros_like(b_bar)),
     ),
     Fault(
         "weight_gradient_zero",
         "zeros for the gradient of a weight",
         38, 1,
-        layers_of(ops.Dense),
+        _holds("weight"),
         _instead_of("weight", lambda y_bar, w_bar: np.zeros_like(w_bar)),
     ),
     Fault(
@@ -227,28 +232,28 @@ FAULTS: tuple[Fault, ...] = (
         "weight_gradient_in_half",
         "the weight's gradient rounded to half precision",
         37, 1,
-        layers_of(ops.Dense),
+        _holds("weight"),
         _instead_of("weight", lambda y_bar, w_bar: in_half(w_bar)),
     ),
     Fault(
         "weight_gradient_truncated",
         "the weight's gradient cast to integers",
         37, 1,
-        layers_of(ops.Dense),
+        _holds("weight"),
         _instead_of("weight", lambda y_bar, w_bar: np.trunc(w_bar)),
     ),
     Fault(
         "one_row_wrong",
         "the last row of a weight's gradient doubled",
         None, 1,
-        layers_of(ops.Dense),
+        _holds("weight"),
         _instead_of("weight", _last_row_doubled),
     ),
     Fault(
         "one_entry_wrong",
         "the last entry of a weight's gradient 1% too large",
         None, 1,
-        layers_of(ops.Dense),
+        _holds("weight"),
         _instead_of("weight", _last_entry_off),
     ),
     Fault(

@@ -1,4 +1,4 @@
-"""Faults of losses and of penalties."""
+"""Faults of losses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..losses.classes import one_hot
 from ..losses.reduction import entry_factor
 from ..losses.softmax import softmax
 from ..stable import sigmoid
-from .fault import Backward, Fault, Plant, in_half, last_only, loss, loss_of, penalty
+from .fault import Backward, Fault, Plant, in_half, last_only, loss, loss_of
 
 # --- how -------------------------------------------------------------------------------
 
@@ -188,23 +188,6 @@ def _ends_early(a: Architecture, found: Any) -> bool:
     """A CTC in which some example is shorter than the sequences."""
     lengths = getattr(found, "input_lengths", ())
     return bool(lengths) and min(lengths) < a.output[1]
-
-
-def _penalty(change: Callable[[Backward, Any, Array, Any], Array]) -> Plant:
-    """w_bar becomes change(right, penalty, w, branch)."""
-
-    def plant(right: Backward) -> Backward:
-        def planted(found: Any, w: Array, branch: Any) -> Array:
-            return change(right, found, w, branch)
-
-        return planted
-
-    return plant
-
-
-def _l1_on_the_right(right: Backward, found: Any, w: Array, branch: Any) -> Array:
-    other: Array = right(found, w, np.where(w == 0, 1, branch).astype(np.int8))
-    return other
 
 
 # --- the faults ------------------------------------------------------------------------
@@ -417,44 +400,5 @@ FAULTS: tuple[Fault, ...] = (
         None, 2,
         loss(_ends_early),
         _beyond_the_lengths,
-    ),
-    # Penalties.
-    Fault(
-        "penalty_negated",
-        "the sign of the penalty's gradient reversed",
-        6, 2,
-        penalty(lambda found: found.strength > 0),
-        _penalty(lambda right, found, w, branch: -right(found, w, branch)),
-    ),
-    Fault(
-        "penalty_missing",
-        "no gradient of the penalty",
-        34, 1,
-        penalty(lambda found: found.strength > 0),
-        _penalty(lambda right, found, w, branch: np.zeros_like(w)),
-    ),
-    Fault(
-        "decay_at_strength_zero",
-        "a default strength of 0.01 in place of a strength of zero",
-        34, 1,
-        penalty(lambda found: found.strength == 0),
-        _penalty(
-            lambda right, found, w, branch: right(replace(found, strength=0.01), w, branch)
-        ),
-    ),
-    Fault(
-        "penalty_doubled",
-        "the 1/2 of the L2 penalty forgotten in its gradient",
-        4, 1,
-        penalty(lambda found: isinstance(found, data.L2) and found.strength > 0),
-        _penalty(lambda right, found, w, branch: 2 * right(found, w, branch)),
-    ),
-    Fault(
-        "penalty_tie_on_the_right",
-        "the slope on the right of |w| taken at w = 0",
-        29, 1,
-        penalty(lambda found: isinstance(found, data.L1) and found.strength > 0),
-        _penalty(_l1_on_the_right),
-        convention=True,
     ),
 )  # fmt: skip

@@ -76,6 +76,7 @@ def false_alarms(cases: int, workers: int, seed: int) -> None:
 
     run(Options(cases=cases, seed=seed, workers=workers), listen)
     statuses = ["PASS", "FAIL", "ERROR", "INCONCLUSIVE"]
+    print("## Correct networks\n\nThe whole vocabulary, every lane, both dtypes.\n")
     print("| lane | dtype | cases | " + " | ".join(statuses) + " |")
     print("| --- | --- " + "| ---: " * (1 + len(statuses)) + "|")
     for lane, dtype in sorted({key[:2] for key in counts}):
@@ -85,10 +86,10 @@ def false_alarms(cases: int, workers: int, seed: int) -> None:
     print(f"| all | both | {sum(total)} | " + " | ".join(map(str, total)) + " |")
     print(f"\nPlanted faults caught: {controls[True]} of {sum(controls.values())}.\n")
     for line in alarms:
-        print(line)
+        print(f"{line}\n")
     summary = summarise(kept)
     found = summary.coverage
-    print(f"\nPairs of neighbours verified: {found.verified:,} of {found.possible:,}.")
+    print(f"Pairs of neighbours verified: {found.verified:,} of {found.possible:,}.")
     resolutions(kept)
 
 
@@ -101,8 +102,9 @@ def resolutions(events: list[AnyEvent]) -> None:
         ).operators}
         for dtype in DTYPES
     }  # fmt: skip
-    print("\nResolution on the generic lane: the smallest relative error that would have been")
-    print("caught, in the median case and in the worst.\n")
+    print("\n## Resolution\n")
+    print("On the generic lane the smallest relative error that would have been caught, in the")
+    print("median case and in the worst.\n")
     print("| operator | cases | float64 median | worst | float32 median | worst |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for name in sorted({*tables["float64"], *tables["float32"]}):
@@ -240,7 +242,7 @@ def smallest_caught(count: int, seed: int) -> None:
     alarms = {
         peer: np.mean([detects(c, n, 0.0) for c, n in cases]) for peer, detects in PEERS.items()
     }
-    print(f"{len(cases)} networks; one parameter's gradient times 1 + e.\n")
+    print(f"## Beside the peers\n\n{len(cases)} networks; one parameter's gradient times 1 + e.\n")
     print("| e | " + " | ".join(PEERS) + " |\n| --- " + "| ---: " * len(PEERS) + "|")
     for row, e in enumerate(ERRORS):
         print(f"| {e:.0e} | " + " | ".join(f"{rates[p][row]:.1%}" for p in PEERS) + " |")

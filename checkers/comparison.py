@@ -79,8 +79,8 @@ def compare(
 
     error = norm(g - c) if whole else float(np.max(np.abs(g - c)))
     size = norm(c) if whole else _size(subject, checker, tensor)
-    ratio = float(_ratio(np.asarray(error), np.asarray(bound)))
-    ratios = _ratio(np.abs(g - c), allowed)
+    ratio = float(ratio_of(np.asarray(error), np.asarray(bound)))
+    ratios = ratio_of(np.abs(g - c), allowed)
     reason = ""
     if ratios.size and ratios.max() > max(ratio, 1.0):
         where = _entry(ratios == ratios.max())
@@ -124,9 +124,7 @@ def _on_common_ground(
     if tensor in a.entries and tensor in b.entries:
         g = np.asarray(a.entries[tensor], dtype=np.float64)
         c = np.asarray(b.entries[tensor], dtype=np.float64)
-        share = alpha / max(g.size, 1)
-        allowed = rounding.factor(share) * rounding.entries(tensor) + rounding.floor + own
-        return g, c, allowed, None
+        return g, c, allowed_in_entries(rounding, tensor, alpha) + own, None
     directions = (a if tensor in a.directional else b).directional[tensor][0]
     g, c = (
         e.directional[tensor][1]
@@ -148,8 +146,19 @@ def _project(g: Array, directions: Array) -> Array:
 def _norm_bound(a: Estimate, b: Estimate, tensor: str, rounding: Rounding, alpha: float) -> float:
     shape = b.entries[tensor].shape
     own = sum(norm(np.broadcast_to(np.asarray(e.bounds.get(tensor, 0.0)), shape)) for e in (a, b))
-    floor = rounding.floor * float(np.sqrt(np.prod(shape)))
-    return rounding.factor(alpha) * rounding.norm(tensor) + floor + own
+    return allowed_in_norm(rounding, tensor, alpha) + own
+
+
+def allowed_in_entries(rounding: Rounding, tensor: str, alpha: float) -> Array:
+    """How far rounding may move each entry of a gradient; `alpha` is shared by its entries."""
+    rms = rounding.entries(tensor)
+    return np.asarray(rounding.factor(alpha / max(rms.size, 1)) * rms + rounding.floor)
+
+
+def allowed_in_norm(rounding: Rounding, tensor: str, alpha: float) -> float:
+    """How far it may move the whole of it, in the 2-norm."""
+    floor = rounding.floor * float(np.sqrt(rounding.deviations[tensor][0].size))
+    return rounding.factor(alpha) * rounding.norm(tensor) + floor
 
 
 def _size(a: Estimate, b: Estimate, tensor: str) -> float:
@@ -160,7 +169,8 @@ def _size(a: Estimate, b: Estimate, tensor: str) -> float:
     return float(np.max(np.abs(b.directional[tensor][1])))
 
 
-def _ratio(error: Array, bound: Array) -> Array:
+def ratio_of(error: Array, bound: Array) -> Array:
+    """Errors over their bounds: 0 for no error at all, infinite where none was allowed."""
     with np.errstate(all="ignore"):
         return np.where(error > 0, error / bound, 0.0)
 

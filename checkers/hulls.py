@@ -23,6 +23,11 @@ Place = Literal["nearby", "combination", "outside"]
 TITLES = {"jax": "JAX", "torch": "PyTorch"}
 
 
+def error_of_squares(vertices: int, scale: float) -> float:
+    """The backward error of the least squares that find a distance to a hull."""
+    return 8 * vertices * UNIT["float64"] * scale
+
+
 class Hulls:
     """The hulls around one tie point, over the tensors `names` together."""
 
@@ -53,10 +58,13 @@ class Hulls:
         spreads = []
         for side in (ties.first(self.tied), ties.last(self.tied)):
             measured = rounding.measure(
-                self.case, seed=self.case.seed, branches=ties.choose(pieces, self.tied, side)
+                self.case,
+                seed=self.case.seed,
+                branches=ties.choose(pieces, self.tied, side),
+                normwise=self.measured.normwise,
             )
             spreads.append(np.sqrt(sum(measured.norm(n) ** 2 for n in self.names)))
-        squares = 8 * vertices * UNIT["float64"] * self.scale
+        squares = error_of_squares(vertices, self.scale)
         return float(measured.factor(ALPHA) * max(spreads) + squares)
 
     def _confirm(self) -> bool:

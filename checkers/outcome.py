@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from ..architectures.architecture import Architecture, is_weight
+from .checks import Check
 from .comparison import Comparison, Status
 
 NEEDED = 2
@@ -45,7 +46,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     `resolution` is the smallest relative error that would have been caught in its worst
     resolved tensor.  `operator` and `tensor` name where a FAIL first shows in backward
     order.  `convention` names the choice at ties.  `comparisons` holds those that did not
-    pass.
+    pass, `checks` what was asked of a foreign subject beyond values.
     """
 
     status: Status
@@ -57,6 +58,16 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     checkers: tuple[CheckerVerdict, ...] = ()
     operators: tuple[OperatorVerdict, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def failed_checks(self) -> tuple[str, ...]:
+        """What failed beyond values, unexpectedly, where that is all that failed; the first."""
+        return (
+            ()
+            if self.operator
+            else tuple(c.name for c in self.checks if c.status == "FAIL" and not c.expected)[:1]
+        )
 
 
 _WORST: tuple[Status, ...] = (
@@ -67,6 +78,16 @@ _WORST: tuple[Status, ...] = (
 def worst(statuses: Iterable[Status]) -> Status:
     """The status that decides among several."""
     return min(statuses, key=_WORST.index)
+
+
+def with_checks(verdict: Verdict, checks: tuple[Check, ...]) -> Verdict:
+    """The verdict with what was asked beyond values; the first that fails unexpectedly fails it."""
+    verdict = msgspec.structs.replace(verdict, checks=checks)
+    failed = [c for c in checks if c.status == "FAIL" and not c.expected]
+    if verdict.status == "FAIL" or not failed:
+        return verdict
+    reason = f"{failed[0].name}: {failed[0].detail}"
+    return msgspec.structs.replace(verdict, status="FAIL", reason=reason)
 
 
 Agree = Callable[[Sequence[str], str], bool]

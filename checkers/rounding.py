@@ -47,13 +47,15 @@ class Rounding:
     `deviations[name]` has shape (K, *shape): the K perturbed gradients less the
     unperturbed one, scaled to the unit of `dtype`.  `edges` holds the K perturbed values at
     each edge less the unperturbed ones, scaled alike; `deviations["loss"]` those of the
-    loss.  `largest` is the largest magnitude that any operation met.
+    loss.  `largest` is the largest magnitude that any operation met.  `normwise` says that
+    operators were allowed to cancel.
     """
 
     dtype: DType
     deviations: Arrays
     edges: Arrays
     largest: float
+    normwise: bool = False
 
     @property
     def replicas(self) -> int:
@@ -220,7 +222,7 @@ def measure(
         deviations = {n: deviation(noisy_gradients.pop(n), g) for n, g in gradients.items()}
         deviations["loss"] = deviation(trace.loss, exact.loss)
         edges = {name: deviation(trace.edges[name], x) for name, x in exact.edges.items()}
-    return Rounding(case.dtype, deviations, edges, noise.largest)
+    return Rounding(case.dtype, deviations, edges, noise.largest, normwise)
 
 
 def measure_again(case: Case, seed: int, *, normwise: bool = False) -> Rounding:
@@ -257,4 +259,5 @@ def measure_on_pieces(case: Case, pieces: Sequence[network.Branches], seed: int)
         pooled([each.deviations for each in found]),
         pooled([each.edges for each in found]),
         max(each.largest for each in found),
+        normwise=True,
     )

@@ -54,18 +54,21 @@ def verify(
     *,
     checkers: Sequence[CheckerName] = CHECKERS,
     exhaustive: bool = False,
+    cancels: bool = False,
 ) -> Verdict:
     """Hold a subject's gradients of one case against the checkers'.
 
     `exhaustive` asks the numerical checkers for every entry instead of one direction a
-    tensor.  What a checker raises becomes an ERROR; what the subject raises is raised.
+    tensor.  `cancels` allows the subject what textbook formulas lose to cancellation, such as
+    1 - tanh(x)^2 where tanh is saturated.  What a checker raises becomes an ERROR; what the
+    subject raises is raised.
     """
     a = case.architecture
     loss, gradients = subject(case)
     broken = structural_faults(case, loss, gradients)
     if broken:
         return failed(a, broken, broken[0].reason)
-    measured = rounding.measure(case, seed=case.seed)
+    measured = rounding.measure(case, seed=case.seed, normwise=cancels)
     if measured.overflows:
         return _out_of_range(case, gradients, checkers)
 
@@ -76,7 +79,7 @@ def verify(
     open_names = tuple(n for n in given if n in undecided and undecided[n].any())
     matters = not set(open_names).isdisjoint(ties.gradient_names(case))
     if matters and (reason := ties.enumerable(case, tied, open_names)):
-        return _off_the_tie(case, subject, reason, checkers, exhaustive)
+        return _off_the_tie(case, subject, reason, checkers, exhaustive, cancels)
 
     found, skipped = estimates(case, checkers, exhaustive=exhaustive)
     sources = Sources(Estimate("subject", float(loss), entries=entries), found, skipped, measured)
@@ -141,15 +144,16 @@ def _off_the_tie(
     reason: str,
     checkers: Sequence[CheckerName],
     exhaustive: bool,
+    cancels: bool,
 ) -> Verdict:
     """Where ties cannot be enumerated: the verdict at a point close by, which says so."""
     moved = ties.off_the_tie(case)
-    measured = rounding.measure(moved, seed=case.seed)
+    measured = rounding.measure(moved, seed=case.seed, normwise=cancels)
     tied = ties.find(moved, measured, measured.factor(ALPHA))
     undecided = ties.undecided(moved, tied) if tied else {}
     if any(undecided[n].any() for n in ties.gradient_names(moved) if n in undecided):
         return Verdict("INCONCLUSIVE", f"{reason}, which a small move does not break")
-    verdict = verify(moved, subject, checkers=checkers, exhaustive=exhaustive)
+    verdict = verify(moved, subject, checkers=checkers, exhaustive=exhaustive, cancels=cancels)
     note = f"{reason}; verified at a point close by"
     if verdict.convention:
         note += f", where {verdict.convention}"
@@ -217,7 +221,7 @@ def _look_again(
     fresh = (
         sources.rounding
         if rounding.is_large(case) and _vouched_for(failed, latest)
-        else rounding.measure_again(case, seed)
+        else rounding.measure_again(case, seed, normwise=sources.rounding.normwise)
     )
     numerical = [c for c in NUMERICAL if any(c == checker for checker, _ in failed)]
     redrawn, _ = estimates(case, numerical, exhaustive=exhaustive, seed=seed, shrink=shrink)

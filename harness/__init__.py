@@ -9,6 +9,8 @@
 
 Operators and losses stand in `backproof.architectures.operators` and `.losses`, the
 hand-derived pages in `backproof.reference`, the checkers in `backproof.checkers`.
+
+PYTEST_DONT_REWRITE: a program may import backproof before it starts pytest.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from backproof.adapters import check_autograd, check_module, check_tinygrad
     from backproof.architectures.architecture import Architecture
     from backproof.architectures.cases import Case, draw_case, make_case
     from backproof.architectures.files import ArchitectureError
@@ -25,6 +28,15 @@ if TYPE_CHECKING:
     from backproof.checkers.comparison import Comparison, compare
     from backproof.checkers.estimate import Estimate
     from backproof.checkers.verdict import Verdict, estimates, verify
+    from backproof.drawn import Drawn
+    from backproof.functions import (
+        GradientCheckError,
+        check_backward,
+        check_grads,
+        gradcheck,
+        gradgradcheck,
+    )
+    from backproof.parametrizing import parametrize_with_checks
     from backproof.reference.network import value_and_gradients
 
 _HOME = {
@@ -45,13 +57,25 @@ _HOME = {
     "estimates": "checkers.verdict",
     "verify": "checkers.verdict",
     "value_and_gradients": "reference.network",
+    "Drawn": "drawn",
+    "GradientCheckError": "functions",
+    "check_autograd": "adapters",
+    "check_module": "adapters",
+    "check_tinygrad": "adapters",
+    "check_backward": "functions",
+    "check_grads": "functions",
+    "gradcheck": "functions",
+    "gradgradcheck": "functions",
+    "parametrize_with_checks": "parametrizing",
 }
 """Where each public name lives; imported when it is first used, so that `import` is quick."""
 
 __all__ = [
-    "Architecture", "ArchitectureError", "Case", "Comparison", "CrossEntropy", "Dense",
-    "Estimate", "ReLU", "SquaredError", "Tanh", "Verdict", "compare", "draw_case",
-    "estimates", "make_case", "value_and_gradients", "verify",
+    "Architecture", "ArchitectureError", "Case", "Comparison", "CrossEntropy", "Dense", "Drawn",
+    "Estimate", "GradientCheckError", "ReLU", "SquaredError", "Tanh", "Verdict", "check_autograd",
+    "check_backward", "check_grads", "check_module", "check_tinygrad", "compare", "draw_case",
+    "estimates", "gradcheck", "gradgradcheck", "make_case", "parametrize_with_checks",
+    "value_and_gradients", "verify",
 ]  # fmt: skip
 
 

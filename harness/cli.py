@@ -23,11 +23,14 @@ class Entry(NamedTuple):
 
 COMMANDS: Mapping[str, Entry] = {
     "run": Entry("run", "command", "Verify the reference on random networks: the main job."),
+    "check": Entry("check", "command", "Verify an implementation of yours, in any language."),
+    "smoke": Entry("smoke", "command", "Try a program that speaks the protocol, step by step."),
     "replay": Entry("replay", "command", "Run a saved failure again."),
     "report": Entry("report", "command", "Make every report again from a run's events."),
     "ops": Entry("ops", "command", "The operators, and the derivation of each."),
     "explain": Entry("explain", "explain", "The worked example of backpropagation."),
     "train": Entry("train", "train", "Gradient descent, every step verified."),
+    "vectors": Entry("vectors", "group", "Gradient test vectors, for checks without Backproof."),
     "schema": Entry("schema", "command", "The JSON Schema of an architecture file."),
 }
 

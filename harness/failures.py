@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import Case, DType, Lane, make_case
 from backproof.architectures.files import ArchitectureError, decode, read_bytes
 from backproof.checkers.verdict import CHECKERS, CheckerName, Verdict, estimates
-from backproof.planting import BY_NAME, by_name
+from backproof.foreign import SubjectProblem, Unsupported, is_foreign, subject_named
+from backproof.planting import is_ours
 from backproof.reference.arrays import Array
 from backproof.reports.events import plain
 
@@ -73,8 +75,11 @@ def record(
     exhaustive: bool = False,
 ) -> FailureFile:
     """Everything about a failing case, with what the subject and every checker said."""
-    loss, gradients = by_name(subject)(case)
-    said = [Said(subject, float(loss), {n: _plain(g) for n, g in gradients.items()})]
+    said = []
+    with contextlib.suppress(SubjectProblem, Unsupported):
+        loss, gradients = subject_named(subject)(case)
+        value = float(loss) if np.ndim(loss) == 0 else None
+        said.append(Said(subject, value, {n: _plain(g) for n, g in gradients.items()}))
     for estimate in estimates(case, checkers)[0]:
         said.append(
             Said(
@@ -129,10 +134,10 @@ def read(path: str | Path) -> FailureFile:
             f"{path} has format {failure.format}; this version reads up to {FORMAT}"
         )
     _check_arrays(failure, str(path))
-    name, plus, fault = failure.subject.partition("+")
-    if name != "reference" or (plus and fault not in BY_NAME):
+    if not is_ours(failure.subject) and not is_foreign(failure.subject):
         raise ArchitectureError(
-            f"{path}: subject must be `reference` or `reference+FAULT`, got {failure.subject!r}"
+            f"{path}: subject must be `reference`, `reference+FAULT`, `py:...`, `cmd:...` or the "
+            f"name of an installed one, got {failure.subject!r}"
         )
     try:
         verdict_of(failure)

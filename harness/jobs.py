@@ -19,6 +19,8 @@ from backproof.architectures.exactness import is_exact
 from backproof.architectures.generation import Limits, generate
 from backproof.checkers.verdict import CHECKERS, CheckerName
 from backproof.reports.events import plain
+from backproof.subjects.capabilities import Capabilities
+from backproof.subjects.process import Limits as ProgramLimits
 
 LANE_CYCLE: tuple[Lane, ...] = (
     "generic", "generic", "exact", "generic", "tie", "generic", "extreme", "generic", "generic",
@@ -47,11 +49,13 @@ class Options:
     workers: int = 1
     subject: str = "reference"
     max_inconclusive: float = 0.10
+    capabilities: Capabilities | None = None
+    programs: ProgramLimits = field(default_factory=ProgramLimits)
 
     def as_json(self) -> dict[str, Any]:
         """What decides the cases and verdicts; the number of workers does not."""
         options: dict[str, Any] = plain(msgspec.to_builtins(self))
-        del options["workers"]
+        del options["workers"], options["programs"]
         return options
 
 
@@ -73,6 +77,7 @@ class Job(msgspec.Struct, frozen=True):
     checkers: tuple[CheckerName, ...]
     exhaustive: bool
     subject: str
+    programs: ProgramLimits
 
 
 def plan(options: Options) -> Iterator[Job]:
@@ -85,8 +90,7 @@ def plan(options: Options) -> Iterator[Job]:
         lane = cycle[job % len(cycle)]
         architecture = options.architecture
         if architecture is None:
-            start = options.seed * 2**32 + job
-            (architecture,) = generate(options.limits, lane, narrowest, start, 1, seen)
+            architecture = _network(options, lane, narrowest, options.seed * 2**32 + job, seen)
         specs = []
         for dtype in options.dtypes:
             if options.cases and index >= options.cases:
@@ -96,5 +100,26 @@ def plan(options: Options) -> Iterator[Job]:
             fits = lane != "exact" or is_exact(architecture, dtype)
             specs.append(CaseSpec(index, lane if fits else "generic", dtype, seed, control))
             index += 1
-        yield Job(architecture, tuple(specs), options.checkers, options.exhaustive, options.subject)
+        yield Job(
+            architecture, tuple(specs), options.checkers, options.exhaustive, options.subject,
+            options.programs,
+        )  # fmt: skip
         job += 1
+
+
+TRIES = 2000
+"""Networks drawn for one that a subject can do."""
+
+
+class NoNetwork(ValueError):
+    """Nothing that is drawn is of what a subject declares."""
+
+
+def _network(options: Options, lane: Lane, dtype: DType, start: int, seen: Seen) -> Architecture:
+    """A random network that the subject declares that it can do."""
+    can = options.capabilities
+    for i in range(TRIES):
+        (a,) = generate(options.limits, lane, dtype, start + i * 2**64, 1, seen)
+        if can is None or not can.refuses(a):
+            return a
+    raise NoNetwork(f"of {TRIES} random networks none is of what the subject declares")

@@ -41,6 +41,12 @@ def by_name(name: str) -> Subject:
     return planted(BY_NAME[fault]) if plus else reference_subject
 
 
+def is_ours(name: str) -> bool:
+    """Whether a subject's name is one of those that `by_name` knows."""
+    first, plus, fault = name.partition("+")
+    return first == "reference" and (not plus or fault in BY_NAME)
+
+
 def blamed_for(architecture: Architecture, site: str) -> str:
     """The operator that a verdict names for a fault at `site`.
 

@@ -51,7 +51,9 @@ def shrink(
         if not purse.spend():
             return None
         verdict = judge(candidate)
-        same = verdict.status == first.status and verdict.operator == first.operator
+        same = (verdict.status, verdict.operator, verdict.failed_checks) == (
+            first.status, first.operator, first.failed_checks
+        )  # fmt: skip
         return verdict if same else None
 
     verdict = first

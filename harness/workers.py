@@ -14,6 +14,7 @@ from __future__ import annotations
 import gc
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
 from types import TracebackType
@@ -97,6 +98,8 @@ def _processes(count: int) -> Any:
     """A pool whose processes use one thread each and leave Ctrl-C to their parent."""
     import loky
 
+    # a process that grew by 300 MB is replaced in silence: that is what it is for
+    warnings.filterwarnings("ignore", "A worker was restarted", UserWarning)
     environment = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     return loky.ProcessPoolExecutor(count, env=environment, initializer=_ignore_interrupts)
 

@@ -12,8 +12,10 @@ from typing import Any, TypeVar, get_args
 import msgspec
 
 from ..architectures.architecture import Architecture
+from ..checkers.checks import Check
 from ..checkers.comparison import Status
 from ..checkers.verdict import OperatorVerdict, Verdict, worst
+from . import by_configuration
 from .coverage import Coverage, coverage, downstream_of_parameters
 from .events import (
     AnyEvent,
@@ -57,6 +59,21 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     cases: Counts
     ratio: float | None
     resolution: Resolutions
+
+
+class Claimed(msgspec.Struct, frozen=True, kw_only=True):
+    """A claim beyond values: in how many cases it was asked and held.
+
+    `failed` counts failures that nobody had declared; `expected` those that were, for the
+    reason `excuse`.  `why` says what goes wrong where it does not hold.
+    """
+
+    name: str
+    passed: int
+    failed: int
+    expected: int
+    why: str = ""
+    excuse: str = ""
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,7 +166,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     undecided: float
     resolution: Resolutions
     operators: tuple[Row, ...]
+    configurations: tuple[Row, ...]
     by_checker: tuple[Row, ...]
+    claims: tuple[Claimed, ...]
     groups: tuple[Group, ...]
     coverage: Coverage
     reasons: tuple[Reason, ...]
@@ -184,7 +203,9 @@ def summarise(events: Iterable[AnyEvent]) -> Summary:
         undecided=undecided / len(cases) if cases else 0.0,
         resolution=_resolutions(c.verdict.resolution for c in cases if c.verdict.status == "PASS"),
         operators=_operators(cases),
+        configurations=_configurations(cases),
         by_checker=_checkers(cases),
+        claims=_claims(cases),
         groups=_groups(cases),
         coverage=coverage(cases),
         reasons=_reasons(cases),
@@ -287,6 +308,32 @@ def _silent(case: CaseFinished) -> Iterator[tuple[str, Status]]:
         names = downstream_of_parameters(case.architecture)
     for name in dict.fromkeys(names):
         yield name, "INCONCLUSIVE" if status == "FAIL" else status
+
+
+def _configurations(cases: Sequence[CaseFinished]) -> tuple[Row, ...]:
+    tallies: defaultdict[str, _Tally] = defaultdict(_Tally)
+    for case in cases:
+        for name, status in by_configuration.said(case):
+            tallies[name].add(status, None, case.verdict.resolution)
+    return tuple(tallies[name].row(name) for name in sorted(tallies))
+
+
+def _claims(cases: Sequence[CaseFinished]) -> tuple[Claimed, ...]:
+    found: dict[str, list[Check]] = {}
+    for case in cases:
+        for c in case.verdict.checks:
+            found.setdefault(c.name, []).append(c)
+    return tuple(
+        Claimed(
+            name=name,
+            passed=sum(c.status == "PASS" for c in checks),
+            failed=sum(c.status == "FAIL" and not c.expected for c in checks),
+            expected=sum(c.status == "FAIL" and bool(c.expected) for c in checks),
+            why=max(c.why for c in checks),
+            excuse=max(c.expected for c in checks),
+        )
+        for name, checks in found.items()
+    )
 
 
 def _checkers(cases: Sequence[CaseFinished]) -> tuple[Row, ...]:

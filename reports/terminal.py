@@ -17,7 +17,7 @@ from rich.text import Text
 from ..checkers.comparison import Comparison, Status
 from .coverage import Coverage
 from .exit_codes import ExitCode, headline, outcome
-from .summary import Controls, Counts, Failure, Row, Summary
+from .summary import Claimed, Controls, Counts, Failure, Row, Summary
 from .text import count, cut, duration, number, printable, resolution
 
 WIDE, MEDIUM = 100, 76
@@ -42,10 +42,13 @@ def render(summary: Summary, console: Console, folder: str | Path | None = None)
     _print(console, (headline(summary), "bold green" if code is ExitCode.VERIFIED else "bold red"),
            (f"  {printable(reason)}", "bold"))  # fmt: skip
     _print(console, (_run_line(summary), ""))
-    for title, rows in (("operator", summary.operators), ("checker", summary.by_checker)):
+    foreign = bool(summary.subject) and not summary.subject.startswith("reference")
+    operators = summary.configurations if foreign else summary.operators
+    for title, rows in (("operator", operators), ("checker", summary.by_checker)):
         if rows:
             console.print()
             console.print(_table(title, rows, console))
+    _claims(summary.claims, console)
     console.print()
     _print(console, (_LEGEND, "dim"))
     _undecided(summary, console)
@@ -144,6 +147,28 @@ def _undecided(summary: Summary, console: Console) -> None:
         _print(console, (why.status, STYLES[why.status]), (text, ""))
 
 
+def _claims(claims: Sequence[Claimed], console: Console) -> None:
+    """What was asked beyond values: a line for what holds, one each for what does not."""
+    if not claims:
+        return
+    console.print()
+    held = [c.name for c in claims if not c.failed and not c.expected]
+    if held:
+        _print(console, ("holds", STYLES["PASS"]), (f"  {', '.join(held)}", ""))
+    for c in claims:
+        asked = c.passed + c.failed + c.expected
+        if c.failed:
+            text = f"  {c.name}, in {c.failed:,} of {count(asked, 'case')}: {c.why}"
+            _print(console, ("FAIL", STYLES["FAIL"]), (printable(text), ""))
+        elif c.expected:
+            text = f"  {c.name}, in {c.expected:,} of {count(asked, 'case')}: {c.excuse}"
+            _print(console, ("expected", STYLES["INCONCLUSIVE"]), (printable(text), ""))
+    never = [c.name for c in claims if c.excuse and not c.expected and not c.failed]
+    for name in never:
+        text = f"  {name} was declared to fail, and did not in any case"
+        _print(console, ("note", STYLES["INCONCLUSIVE"]), (printable(text), ""))
+
+
 def _coverage(coverage: Coverage, console: Console) -> None:
     if coverage.possible:
         text = (
@@ -173,11 +198,12 @@ def _page(failure: Failure, console: Console) -> None:
     where = " ".join(word for word in (v.operator, v.tensor) if word)
     _print(console, (v.status, STYLES[v.status]), (f"  {printable(failure.id)}", "bold"),
            (f"  {printable(where)}" if where else "", "bold"))  # fmt: skip
-    for label, value in _lines(failure):
+    for label, value in facts(failure):
         _print(console, (f"  {label:<10}", "dim"), (value, ""))
 
 
-def _lines(failure: Failure) -> Iterator[tuple[str, str]]:
+def facts(failure: Failure) -> Iterator[tuple[str, str]]:
+    """What there is to say of a failure, each with its label, each on one line."""
     v = failure.verdict
     yield "network", printable(str(failure.architecture))
     if failure.minimal is not None and failure.minimal != failure.architecture:

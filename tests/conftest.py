@@ -11,6 +11,8 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["pytester"]
+
 for name, examples in (("quick", 6), ("thorough", 200)):
     settings.register_profile(
         name,

@@ -126,7 +126,7 @@ def test_a_loss_that_is_no_number_can_be_recorded(
     def subject(case: Case) -> Any:
         return np.array(np.nan), {n: np.full_like(p, np.nan) for n, p in case.parameters.items()}
 
-    monkeypatch.setattr(failures, "by_name", lambda name: subject)
+    monkeypatch.setattr(failures, "subject_named", lambda name: subject)
     assert json.loads(dumps(recorded()))["said"][0]["loss"] is None
     assert read(saved(tmp_path / "failure.json", recorded())).said[0].loss is None
 
@@ -153,8 +153,7 @@ def refusal(path: Path, content: bytes) -> str:
     ("change", "words"),
     [
         ({"format": 2}, " has format 2; this version reads up to 1"),
-        ({"subject": "reference+gremlins"}, ": subject must be `reference` or `reference+F"),
-        ({"subject": "mine"}, ": subject must be `reference` or `reference+FAULT`, got 'mine'"),
+        ({"subject": "reference+gremlins"}, ": subject must be `reference`, `reference+FAULT`,"),
         ({"dtype": "float16"}, ": Invalid enum value 'float16' - at `$.dtype`"),
         ({"lane": "fast"}, ": Invalid enum value 'fast' - at `$.lane`"),
         ({"seed": "one"}, ": Expected `int`, got `str` - at `$.seed`"),

@@ -20,14 +20,14 @@ ROOT = Path(__file__).parent.parent
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS: dict[str, Any] = PYPROJECT["tool"]["setuptools"]
 FOLDERS: dict[str, str] = SETUPTOOLS["package-dir"]
-TOPS = ("architectures", "checkers", "harness", "reference", "reports")
+TOPS = ("architectures", "checkers", "harness", "reference", "reports", "subjects")
 
 ONE_PLACE = {
-    "jax": "checkers/with_jax/",
-    "torch": "checkers/with_torch/",
-    "loky": "harness/workers.py",
+    "jax": ("checkers/with_jax/", "subjects/jax_function.py"),
+    "torch": ("checkers/with_torch/", "subjects/torch_function.py", "subjects/torch_module.py"),
+    "loky": ("harness/workers.py",),
 }
-"""Who may import what is heavy: the modules of one package, or one module."""
+"""Who may import what is heavy: a checker, and the adapter of subjects; or one module."""
 
 
 def sources() -> Iterator[Path]:
@@ -78,8 +78,9 @@ def test_what_is_heavy_is_imported_in_one_place(library: str) -> None:
 
 
 def test_what_a_module_imports_from_outside_is_required() -> None:
-    """Or comes with what is: click with rich-click, MarkupSafe with Jinja2.  Optax is imported
-    by its name, since it is slow.  Hypothesis is an extra, imported where it is asked for."""
+    """Or comes with what is: click with rich-click, MarkupSafe with Jinja2, ml_dtypes with JAX.
+    Optax is imported by its name, since it is slow.  Hypothesis and what there are adapters for
+    are extras, imported where they are asked for, and pytest is there where its plugin is."""
     words = PYPROJECT["project"]["dependencies"]
     required = {re.split("[<>=]", word)[0].replace("-", "_") for word in words}
     used = {
@@ -91,7 +92,9 @@ def test_what_a_module_imports_from_outside_is_required() -> None:
     outside = used - set(sys.stdlib_module_names) - {"backproof"}
     extras = PYPROJECT["project"]["optional-dependencies"]
     assert [word.partition(">")[0] for word in extras["hypothesis"]] == ["hypothesis"]
-    assert outside - {"markupsafe", "hypothesis"} == required - {"click", "optax"}
+    adapted = {"autograd", "keras", "sklearn", "tinygrad"}
+    others = {"markupsafe", "ml_dtypes", "hypothesis", "pytest"}
+    assert outside - others - adapted == required - {"click", "optax"}
 
 
 def test_every_public_name_is_there() -> None:
@@ -124,6 +127,8 @@ def test_the_version_is_the_distribution_s() -> None:
     scripts = distribution("backproof").entry_points.select(group="console_scripts")
     assert [(s.name, s.value) for s in scripts] == [("backproof", "backproof.cli:main")]
     assert callable(importlib.import_module("backproof.cli").main)
+    plugins = distribution("backproof").entry_points.select(group="pytest11")
+    assert [(p.name, p.value) for p in plugins] == [("backproof", "backproof.pytest_plugin")]
 
 
 def test_what_is_not_python_ships_too() -> None:

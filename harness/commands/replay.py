@@ -12,6 +12,7 @@ from backproof import failures
 from backproof.architectures.files import ArchitectureError
 from backproof.campaign import Options, judge
 from backproof.errors import Command, UsageProblem, show
+from backproof.foreign import SubjectAbsent, is_foreign, opened
 from backproof.reports.exit_codes import ExitCode
 from backproof.reports.text import number, printable
 
@@ -24,13 +25,16 @@ def command(file: str) -> None:
     """Run a saved failure again, with the run's checkers, and say whether it still fails.
 
     FILE is a `failures/*.json` of a run.  Exit codes: 0 it passes now, 1 it still fails,
-    3 error in the harness, 4 the file cannot be read, 5 inconclusive.
+    3 error in the harness, 4 the file cannot be read or its subject does not start,
+    5 inconclusive.
     """
     try:
         failure = failures.read(file)
         case = failures.rebuild(failure, file)
-    except ArchitectureError as error:
-        raise UsageProblem(f"{error}.") from None
+        if is_foreign(failure.subject):
+            opened(failure.subject)
+    except (ArchitectureError, SubjectAbsent) as error:
+        raise UsageProblem(f"{str(error).rstrip('.')}.") from None
     asked = Options(
         subject=failure.subject, checkers=failure.checkers, exhaustive=failure.exhaustive
     )

@@ -9,9 +9,10 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import rich_click as click
 from rich.console import Console
@@ -107,121 +108,148 @@ def a_number(ctx: click.Context, param: click.Parameter, value: float) -> float:
     return value
 
 
+OPTIONS = (
+    click.option(
+        "--cases", type=click.IntRange(1), help="How many.  [default: 800, two a network]"
+    ),
+    click.option("--max-time", type=Duration(), help="Stop after so long, such as 60s or 2m."),
+    click.option(
+        "--seed",
+        type=click.IntRange(0, 2**31 - 1),
+        default=0,
+        show_default=True,
+        help="The same seed and version give the same cases and verdicts.",
+    ),
+    click.option(
+        "--activation",
+        multiple=True,
+        metavar="NAME",
+        callback=one_of(ACTIVATION_NAMES),
+        help="Only dense layers and these activations; repeat it or use commas.",
+    ),
+    click.option(
+        "--operator",
+        multiple=True,
+        metavar="NAME",
+        callback=one_of(OPERATOR_NAMES),
+        help="Only networks of these operators (`backproof ops` lists them); as above.",
+    ),
+    click.option(
+        "--loss",
+        multiple=True,
+        metavar="NAME",
+        callback=one_of(LOSS_NAMES),
+        help="Only these losses; repeat it or use commas.",
+    ),
+    click.option(
+        "--max-depth",
+        type=click.IntRange(1, 64),
+        help=f"Blocks, each an operator or two.  [default: {Limits.max_depth}]",
+    ),
+    click.option(
+        "--max-width",
+        type=click.IntRange(1, 1024),
+        help=f"Features or channels of a layer.  [default: {Limits.max_width}]",
+    ),
+    click.option(
+        "--max-batch",
+        type=click.IntRange(1, 1024),
+        help=f"Examples in a batch.  [default: {Limits.max_batch}]",
+    ),
+    click.option(
+        "--dtype",
+        multiple=True,
+        metavar="NAME",
+        callback=one_of(DTYPES),
+        help="float64 or float32.  [default: both]",
+    ),
+    click.option(
+        "--lane",
+        multiple=True,
+        metavar="NAME",
+        callback=one_of(LANES),
+        help=f"{', '.join(LANES)}.  [default: all]",
+    ),
+    click.option(
+        "--checker",
+        multiple=True,
+        metavar="NAME",
+        callback=one_of(CHECKERS),
+        help=f"{', '.join(CHECKERS)}.  [default: all]",
+    ),
+    click.option(
+        "--exhaustive",
+        is_flag=True,
+        help="Check every entry numerically, not one direction a tensor.",
+    ),
+    click.option(
+        "--architecture",
+        metavar="NAME|FILE",
+        help=f"Verify one network instead of random ones: a file, or {', '.join(NAMED)}.",
+    ),
+    click.option(
+        "--scale",
+        type=click.IntRange(1, 64),
+        help="Multiplies the widths of a named architecture.  [default: 1]",
+    ),
+    click.option("--fail-fast", is_flag=True, help="Stop at the first failure."),
+    click.option(
+        "--workers",
+        type=click.IntRange(1, 256),
+        help="Processes.  [default: one up to 40 cases, else one for each core, up to eight]",
+    ),
+    click.option(
+        "--max-inconclusive",
+        type=click.FloatRange(0, 1),
+        callback=a_number,
+        default=0.10,
+        show_default=True,
+        help="The share of undecided cases above which the exit code is 5.",
+    ),
+    click.option(
+        "--output",
+        metavar="DIR",
+        default=OUTPUT,
+        show_default=True,
+        help="Where events and reports go.",
+    ),
+    click.option("--quiet", is_flag=True, help="No progress, and one line at the end."),
+)
+"""What `run` and `check` have in common."""
+
+
+def with_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command with the options of a run, in their order."""
+    for option in reversed(OPTIONS):
+        function = option(function)
+    return function
+
+
 @click.command(cls=Command)
-@click.option("--cases", type=click.IntRange(1), help="How many.  [default: 800, two a network]")
-@click.option("--max-time", type=Duration(), help="Stop after so long, such as 60s or 2m.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**31 - 1),
-    default=0,
-    show_default=True,
-    help="The same seed and version give the same cases and verdicts.",
-)
-@click.option(
-    "--activation",
-    multiple=True,
-    metavar="NAME",
-    callback=one_of(ACTIVATION_NAMES),
-    help="Only dense layers and these activations; repeat it or use commas.",
-)
-@click.option(
-    "--operator",
-    multiple=True,
-    metavar="NAME",
-    callback=one_of(OPERATOR_NAMES),
-    help="Only networks of these operators (`backproof ops` lists them); as above.",
-)
-@click.option(
-    "--loss",
-    multiple=True,
-    metavar="NAME",
-    callback=one_of(LOSS_NAMES),
-    help="Only these losses; repeat it or use commas.",
-)
-@click.option(
-    "--max-depth",
-    type=click.IntRange(1, 64),
-    help=f"Blocks, each an operator or two.  [default: {Limits.max_depth}]",
-)
-@click.option(
-    "--max-width",
-    type=click.IntRange(1, 1024),
-    help=f"Features or channels of a layer.  [default: {Limits.max_width}]",
-)
-@click.option(
-    "--max-batch",
-    type=click.IntRange(1, 1024),
-    help=f"Examples in a batch.  [default: {Limits.max_batch}]",
-)
-@click.option(
-    "--dtype",
-    multiple=True,
-    metavar="NAME",
-    callback=one_of(DTYPES),
-    help="float64 or float32.  [default: both]",
-)
-@click.option(
-    "--lane",
-    multiple=True,
-    metavar="NAME",
-    callback=one_of(LANES),
-    help=f"{', '.join(LANES)}.  [default: all]",
-)
-@click.option(
-    "--checker",
-    multiple=True,
-    metavar="NAME",
-    callback=one_of(CHECKERS),
-    help=f"{', '.join(CHECKERS)}.  [default: all]",
-)
-@click.option(
-    "--exhaustive", is_flag=True, help="Check every entry numerically, not one direction a tensor."
-)
-@click.option(
-    "--architecture",
-    metavar="NAME|FILE",
-    help=f"Verify one network instead of random ones: a file, or {', '.join(NAMED)}.",
-)
-@click.option(
-    "--scale",
-    type=click.IntRange(1, 64),
-    help="Multiplies the widths of a named architecture.  [default: 1]",
-)
+@with_options
 @click.option(
     "--plant",
     metavar="FAULT",
     help="Verify a reference made wrong on purpose, to see what a failure looks like.",
 )
-@click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 256),
-    help="Processes.  [default: one up to 40 cases, else one for each core, up to eight]",
-)
-@click.option(
-    "--max-inconclusive",
-    type=click.FloatRange(0, 1),
-    callback=a_number,
-    default=0.10,
-    show_default=True,
-    help="The share of undecided cases above which the exit code is 5.",
-)
-@click.option(
-    "--output",
-    metavar="DIR",
-    default=OUTPUT,
-    show_default=True,
-    help="Where events and reports go.",
-)
-@click.option("--quiet", is_flag=True, help="No progress, and one line at the end.")
-def command(**given: Any) -> None:  # fmt: skip
+def command(**given: Any) -> None:
     """Verify the hand-derived backward passes on random networks.
 
     Each network is checked by finite differences, complex step, JAX and PyTorch.  Exit
     codes: 0 verified, 1 a gradient is wrong, 2 interrupted, 3 error in the harness, 4 bad
     input, 5 nothing, or too little, was verified.
     """
+    fault = given["plant"]
+    if fault is not None and fault not in BY_NAME:
+        raise UsageProblem(f"--plant must be one of {', '.join(BY_NAME)}, got {fault!r}.")
     options = read_options(given)
+    if fault is not None:
+        options = replace(options, subject=f"reference+{fault}")
+    conclude(options, given)
+
+
+def conclude(options: Options, given: dict[str, Any]) -> NoReturn:
+    """Run, and end with its exit code."""
     folder = prepare_folder(Path(given["output"]))
     command = recorded(sys.argv[1:])
     sys.exit(run_into(folder, options, command=command, quiet=given["quiet"]))
@@ -246,9 +274,6 @@ def read_options(given: dict[str, Any]) -> Options:
     limits, network = _networks(given)
     if given["lane"] == ("exact",):
         _check_exact(limits, network, given["dtype"] or DTYPES)
-    fault = given["plant"]
-    if fault is not None and fault not in BY_NAME:
-        raise UsageProblem(f"--plant must be one of {', '.join(BY_NAME)}, got {fault!r}.")
     cases = given["cases"]
     if cases is None:
         cases = 0 if given["max_time"] else (40 if network else 800)
@@ -264,7 +289,6 @@ def read_options(given: dict[str, Any]) -> Options:
         exhaustive=given["exhaustive"],
         fail_fast=given["fail_fast"],
         workers=given["workers"] or default_workers(cases),
-        subject=f"reference+{fault}" if fault else "reference",
         max_inconclusive=given["max_inconclusive"],
     )
 
@@ -372,9 +396,11 @@ def run_into(folder: Path, options: Options, *, command: str, quiet: bool) -> in
     path = folder / "events.ndjson"
     writer = EventWriter(path)
     with (
+        contextlib.ExitStack() as last,
         Interruption() as interruption,
         LiveProgress(errors, options.cases or None, options.max_time, quiet=quiet) as progress,
     ):
+        last.callback(attempt, str(path), writer.close)
 
         def listen(event: AnyEvent) -> None:
             events.append(event)
@@ -384,7 +410,6 @@ def run_into(folder: Path, options: Options, *, command: str, quiet: bool) -> in
         summary = run(
             options, listen, command=command, save=save, folder=folder, stop=interruption.asked
         )
-    attempt(str(path), writer.close)
     attempt(f"the reports in {folder}", lambda: write_all(folder, events))
     code = summary.exit_code or (ERROR if problems else 0)
     return show(lambda: _conclude(summary, folder, quiet=quiet), code)

@@ -1,0 +1,100 @@
+"""`backproof check`: verify somebody else's implementation on random networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import rich_click as click
+
+from backproof.campaign import Options
+from backproof.commands.run import Duration, conclude, read_options, with_options
+from backproof.errors import Command, UsageProblem
+from backproof.foreign import SubjectAbsent, opened
+from backproof.generated_checks import within
+from backproof.jobs import NoNetwork
+from backproof.planting import is_ours
+from backproof.subjects.capabilities import Capabilities
+from backproof.subjects.process import Limits as ProgramLimits
+
+
+@click.command(cls=Command)
+@click.argument("subject", metavar="SUBJECT")
+@click.option(
+    "--timeout",
+    type=Duration(),
+    default=ProgramLimits.answer,
+    show_default=True,
+    help="Seconds in which a program must answer.",
+)
+@click.option(
+    "--start-timeout",
+    type=Duration(),
+    default=ProgramLimits.start,
+    show_default=True,
+    help="Seconds in which a program must have started.",
+)
+@click.option(
+    "--memory",
+    type=click.IntRange(1),
+    help="MiB of address space that a program may have.  [default: any]",
+)
+@click.option(
+    "--max-answer",
+    type=click.IntRange(1),
+    default=ProgramLimits.output // 2**20,
+    show_default=True,
+    help="MiB that one answer of a program may have.",
+)
+@with_options
+def command(**given: Any) -> None:
+    """Verify an implementation of yours on random networks of what it can do.
+
+    SUBJECT is `py:package.module:object`, a function of a case or an object with a method
+    `gradients`; `cmd:PROGRAM ARGUMENTS`, a program in any language that speaks the protocol
+    of docs/protocol.md; or the name of a subject that an installed package offers.  Exit codes
+    are those of `backproof run`; 4 also for a subject that does not start.
+    """
+    name = given["subject"]
+    if is_ours(name):
+        raise UsageProblem(f"{name} is ours: `backproof run` verifies it.")
+    programs = ProgramLimits(
+        start=given["start_timeout"],
+        answer=given["timeout"],
+        output=given["max_answer"] * 2**20,
+        memory=(given["memory"] or 0) * 2**20,
+    )
+    try:
+        capabilities = opened(name, programs).capabilities
+    except SubjectAbsent as absent:
+        raise UsageProblem(f"{str(absent).rstrip('.')}.") from None
+    options = replace(read_options(given), subject=name, programs=programs)
+    _refuse_undeclared(options, capabilities, given)
+    try:
+        options = within(options, capabilities)
+    except ValueError as error:
+        raise UsageProblem(f"{name}: {error}.") from None
+    try:
+        conclude(options, given)
+    except NoNetwork as error:
+        raise UsageProblem(f"{name}: {error}.") from None
+
+
+def _refuse_undeclared(options: Options, can: Capabilities, given: dict[str, Any]) -> None:
+    """UsageProblem for what is asked for by name and the subject does not declare."""
+    for dtype in given["dtype"]:
+        if dtype not in can.dtypes:
+            raise UsageProblem(f"--dtype {dtype}: the subject declares {', '.join(can.dtypes)}.")
+    if options.architecture is not None:
+        if reason := can.refuses(options.architecture):
+            raise UsageProblem(f"--architecture {given['architecture']}: {reason}.")
+        return
+    limits = options.limits
+    for option, asked, declared in (
+        ("operator", limits.operators, can.operators),
+        ("activation", limits.activations, can.operators),
+        ("loss", limits.losses, can.losses),
+    ):
+        undeclared = [] if declared is None else [w for w in asked if w not in declared]
+        if undeclared:
+            raise UsageProblem(f"--{option} {undeclared[0]}: the subject does not declare it.")

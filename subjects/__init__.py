@@ -1,0 +1,1 @@
+"""Other people's implementations, each behind one small protocol."""

@@ -1,0 +1,212 @@
+"""`backproof check` and `backproof smoke`: other people's implementations on the command line."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers_cli import invoke, sentence
+
+from backproof.architectures.cases import Case
+from backproof.foreign import close_all, enter
+from backproof.reports import events
+from backproof.reports.events import CaseFinished
+from backproof.subjects.python import PythonSubject
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = ROOT / "tests" / "programs" / "relu.py"
+
+
+@pytest.fixture(autouse=True)
+def ended() -> Iterator[None]:
+    yield
+    close_all()
+
+
+def relu(mode: str) -> str:
+    return f"cmd:'{sys.executable}' '{PROGRAM}' '{mode}'"
+
+
+def check(subject: str, folder: Path, *options: str, cases: int = 6) -> tuple[int, str]:
+    result = invoke(
+        "check", subject, "--cases", str(cases), "--workers", "1", "--output", str(folder), *options
+    )
+    return result.exit_code, result.output
+
+
+def statuses(folder: Path) -> list[str]:
+    found = events.read(folder / "events.ndjson")
+    return [e.verdict.status for e in found if isinstance(e, CaseFinished)]
+
+
+def test_a_program_that_is_right_is_verified_on_what_it_declares(tmp_path: Path) -> None:
+    code, output = check(relu("right"), tmp_path, cases=8)
+    assert code == 0 and output.startswith("VERIFIED")
+    found = [e for e in events.read(tmp_path / "events.ndjson") if isinstance(e, CaseFinished)]
+    assert {name for e in found for name in e.architecture.operators} == {"relu", "squared_error"}
+    assert {e.dtype for e in found} == {"float64"}
+
+
+def test_a_program_that_is_wrong_fails_with_its_operator(tmp_path: Path) -> None:
+    code, output = check(relu("twice"), tmp_path)
+    assert code == 1
+    assert "relu input" in output and "minimal" in output
+    assert (tmp_path / "failures").is_dir()
+
+
+def test_a_program_that_hangs_costs_a_timeout_a_case_and_the_run_goes_on(tmp_path: Path) -> None:
+    code, output = check(relu("hang"), tmp_path, "--timeout", "1s")
+    assert code == 5 and statuses(tmp_path).count("TIMEOUT") >= 3
+    assert "PASS" in statuses(tmp_path)
+    assert "no answer to run within 1 s" in output
+
+
+def test_a_program_that_crashes_fails_its_case_and_the_run_goes_on(tmp_path: Path) -> None:
+    code, output = check(relu("exit"), tmp_path)
+    assert code == 1 and set(statuses(tmp_path)) == {"PASS", "FAIL"}
+    assert "ended with exit code 3" in output and "out of luck" in output
+
+
+def test_the_same_run_with_two_workers_says_the_same(tmp_path: Path) -> None:
+    for workers in ("1", "2"):
+        result = invoke(
+            "check", relu("right"), "--cases", "6", "--output", str(tmp_path / workers),
+            "--workers", workers,
+        )  # fmt: skip
+        assert result.exit_code == 0
+    one, two = (
+        [e for e in events.read(tmp_path / w / "events.ndjson") if isinstance(e, CaseFinished)]
+        for w in ("1", "2")
+    )
+    assert [(e.id, e.verdict) for e in one] == [(e.id, e.verdict) for e in two]
+
+
+def test_a_failure_of_a_program_is_replayed_with_it(tmp_path: Path) -> None:
+    check(relu("twice"), tmp_path)
+    saved = sorted((tmp_path / "failures").glob("*.json"))
+    assert saved
+    close_all()  # its first case is right
+    first = invoke("replay", str(saved[0]))
+    assert first.exit_code == 0 and "passes now" in first.output
+    again = invoke("replay", str(saved[0]))
+    assert again.exit_code == 1 and "still fails" in again.output
+    gone = tmp_path / "gone.json"
+    gone.write_text(saved[0].read_text().replace("cmd:", "py:"))
+    close_all()
+    result = invoke("replay", str(gone), columns=400)
+    assert result.exit_code == 4 and sentence(result).startswith("py:")
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("reference",), "reference is ours: `backproof run` verifies it."),
+        (("nobody",), "nobody: write py:MODULE:OBJECT or cmd:PROGRAM; installed ones are"),
+        (("py:no_such_module:x",), "importing no_such_module raised ModuleNotFoundError"),
+        (("cmd:/no/such/program",), "does not start: No such file or directory."),
+        (
+            (relu("right"), "--operator", "tanh"),
+            "--operator tanh: the subject does not declare it.",
+        ),
+        ((relu("right"), "--loss", "huber"), "--loss huber: the subject does not declare it."),
+        ((relu("right"), "--dtype", "float32"), "--dtype float32: the subject declares float64."),
+        ((relu("right"), "--architecture", "gpt"), "--architecture gpt: the operator"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_4(arguments: tuple[str, ...], words: str) -> None:
+    result = invoke("check", *arguments, columns=400)
+    assert result.exit_code == 4
+    assert words in sentence(result)
+
+
+def test_a_subject_that_no_network_is_for_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Odd:
+        def describe(self) -> Any:
+            return {"attributes": {"dense": {"units": [977]}}, "operators": ["dense", "tanh"]}
+
+        def gradients(self, case: Case) -> Any:
+            raise NotImplementedError
+
+    monkeypatch.setattr("backproof.jobs.TRIES", 20)
+    enter("py:odd", PythonSubject("py:odd", Odd))
+    result = invoke("check", "py:odd", "--workers", "1", "--output", str(tmp_path), columns=400)
+    assert result.exit_code == 4
+    assert "none is of what the subject declares." in sentence(result)
+
+
+# --- smoke -------------------------------------------------------------------------------
+
+
+def test_smoke_tells_each_step_of_a_program_that_is_right() -> None:
+    result = invoke("smoke", relu("right"))
+    assert result.exit_code == 0
+    assert [line.split()[:2] for line in result.output.splitlines()] == [
+        ["start", "ok"], ["declares", "ok"], ["network", "ok"], ["run", "ok"], ["holds", "ok"],
+        ["verdict", "PASS"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "mode, code, words",
+    [
+        ("no hello", 4, "start    FAILED"),
+        ("twice", 1, "verdict  FAIL    "),
+        ("exit", 1, "verdict  FAIL    it ended with exit code 3"),
+    ],
+)
+def test_smoke_ends_with_the_first_step_that_goes_wrong(mode: str, code: int, words: str) -> None:
+    result = invoke("smoke", relu(mode))
+    assert result.exit_code == code and words in result.output
+
+
+# --- the example programs ----------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_the_program_in_c_is_verified(tmp_path: Path) -> None:
+    program = tmp_path / "mlp"
+    source = ROOT / "examples" / "runners" / "mlp.c"
+    built = subprocess.run(
+        ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(program), str(source), "-lm"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    code, output = check(f"cmd:'{program}'", tmp_path / "out", cases=12)
+    assert code == 0, output
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node")
+def test_the_program_in_javascript_is_verified(tmp_path: Path) -> None:
+    program = ROOT / "examples" / "runners" / "mlp.mjs"
+    code, output = check(f"cmd:node '{program}'", tmp_path / "out", cases=12)
+    assert code == 0, output
+
+
+def test_the_program_in_python_with_numpy_is_verified(tmp_path: Path) -> None:
+    program = ROOT / "examples" / "runners" / "mlp.py"
+    code, output = check(f"cmd:'{sys.executable}' '{program}'", tmp_path / "out", cases=12)
+    assert code == 0, output
+
+
+def test_the_program_in_python_is_verified_over_the_whole_vocabulary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ours_as_theirs.py").write_text(
+        "import backproof as bp\nfrom backproof.subjects.capabilities import Capabilities\n"
+        "class Net:\n"
+        "    def describe(self):\n"
+        "        return Capabilities('ours', dtypes=('float64', 'float32'), gives=('edges',))\n"
+        "    def gradients(self, case):\n        print('hello')\n"
+        "        return bp.value_and_gradients(case)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    program = f"cmd:'{sys.executable}' -m backproof.subjects.serve py:ours_as_theirs:Net"
+    code, output = check(program, tmp_path / "out", cases=24)
+    assert code == 0, output

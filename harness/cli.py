@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import rich_click as click
 
-from backproof.errors import ERROR, USAGE, UsageProblem, interruptible
+from backproof.errors import ERROR, Subcommands, UsageProblem, interruptible
 
 
 class Entry(NamedTuple):
@@ -35,7 +35,7 @@ COMMANDS: Mapping[str, Entry] = {
 }
 
 
-class Group(click.RichGroup):
+class Group(Subcommands):
     """A group that knows its commands by name and imports them one at a time."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -58,15 +58,6 @@ class Group(click.RichGroup):
     def invoke(self, ctx: click.Context) -> Any:
         with interruptible():
             return super().invoke(ctx)
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args:
-            click.echo(ctx.get_help(), err=True)
-            ctx.exit(USAGE)
-        try:
-            return super().parse_args(ctx, args)
-        except click.UsageError as error:
-            raise UsageProblem(error.format_message()) from None
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

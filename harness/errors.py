@@ -62,6 +62,26 @@ class Command(click.RichCommand):
             return super().invoke(ctx)
 
 
+class Subcommands(click.RichGroup):
+    """A group of commands whose bad usage ends in exit code 4, and a call without one too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(USAGE)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise UsageProblem(error.format_message()) from None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """The command by its name.  UsageProblem, with those that there are, for another."""
+        known = self.list_commands(ctx)
+        if args[0] not in known:
+            raise UsageProblem(f"No command {args[0]!r}; there are {', '.join(known)}.")
+        return super().resolve_command(ctx, args)
+
+
 def show(output: Callable[[], object], code: int) -> int:
     """Put a command's outcome on stdout; its exit code.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -100,6 +101,11 @@ def test_a_failure_of_a_program_is_replayed_with_it(tmp_path: Path) -> None:
     close_all()
     result = invoke("replay", str(gone), columns=400)
     assert result.exit_code == 4 and sentence(result).startswith("py:")
+    plain = json.loads(saved[0].read_text())
+    gone.write_text(json.dumps(plain | {"subject": "mine"}))
+    result = invoke("replay", str(gone), columns=400)
+    assert result.exit_code == 4
+    assert sentence(result).startswith("mine: write py:MODULE:OBJECT or cmd:PROGRAM; installed")
 
 
 @pytest.mark.parametrize(

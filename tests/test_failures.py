@@ -153,7 +153,11 @@ def refusal(path: Path, content: bytes) -> str:
     ("change", "words"),
     [
         ({"format": 2}, " has format 2; this version reads up to 1"),
-        ({"subject": "reference+gremlins"}, ": subject must be `reference`, `reference+FAULT`,"),
+        (
+            {"subject": "reference+gremlins"},
+            ": subject must be `reference`, `reference+FAULT`, `py:...`, `cmd:...` or the name of "
+            "an installed one, got 'reference+gremlins'",
+        ),
         ({"dtype": "float16"}, ": Invalid enum value 'float16' - at `$.dtype`"),
         ({"lane": "fast"}, ": Invalid enum value 'fast' - at `$.lane`"),
         ({"seed": "one"}, ": Expected `int`, got `str` - at `$.seed`"),

@@ -421,7 +421,7 @@ def test_a_program_is_asked_and_ended(run: Run, pytester: pytest.Pytester) -> No
         (("--backproof-subject=py:absent:Net",), "*py:absent:Net: importing absent raised Mod"),
         (("--backproof-subject=cmd:/no/such/program",), "*/no/such/program does not start"),
         (net("Absent"), "backproof: py:my_net:Absent: my_net has no Absent"),
-        (net("Nothing"), "*py:my_net:Nothing: of * random networks none is of what"),
+        (net("Nothing"), "*py:my_net:Nothing: of 2000 random networks none is of what"),
         (net(cases=0), "*py:my_net:Net: cases must be an integer of at least 1, got 0"),
         ((*net(), "--backproof-seed=-1"), "*seed must be an integer from 0 to"),
         ((*net(), "--backproof-timeout=nan"), "*timeout must be a positive number of seconds"),
@@ -529,7 +529,7 @@ def test_the_checks_of_a_test_run_without_the_plugin(
     "arguments, words",
     [
         ('["py:my_net:Absent"]', "backproof: py:my_net:Absent: * has no Absent"),
-        ("[Nothing]", "backproof: Nothing: of * random networks none is of what*"),
+        ("[Nothing]", "backproof: Nothing: of 2000 random networks none is of what*"),
         ("[Net], lanes=['fast']", "backproof: Net: there is no lane 'fast': *"),
         ("[Net], expected_failures={'warp': 'slow'}", "backproof: Net: there is no operator *"),
     ],

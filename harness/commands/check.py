@@ -17,16 +17,19 @@ from backproof.planting import is_ours
 from backproof.subjects.capabilities import Capabilities
 from backproof.subjects.process import Limits as ProgramLimits
 
-
-@click.command(cls=Command)
-@click.argument("subject", metavar="SUBJECT")
-@click.option(
+with_timeout = click.option(
     "--timeout",
     type=Duration(),
     default=ProgramLimits.answer,
     show_default=True,
     help="Seconds in which a program must answer.",
 )
+"""How long a program may take; `backproof smoke` has the option too."""
+
+
+@click.command(cls=Command)
+@click.argument("subject", metavar="SUBJECT")
+@with_timeout
 @click.option(
     "--start-timeout",
     type=Duration(),

@@ -12,7 +12,7 @@ from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import draw_case
 from backproof.architectures.generation import Limits, generate
 from backproof.campaign import Options, judge
-from backproof.commands.run import Duration
+from backproof.commands.check import with_timeout
 from backproof.errors import Command
 from backproof.foreign import SubjectAbsent, SubjectProblem, Unsupported, close_all, opened
 from backproof.reports.exit_codes import ExitCode
@@ -27,13 +27,7 @@ Steps = Iterator[tuple[ExitCode, str]]
 
 @click.command(cls=Command)
 @click.argument("subject", metavar="SUBJECT")
-@click.option(
-    "--timeout",
-    type=Duration(),
-    default=ProgramLimits.answer,
-    show_default=True,
-    help="Seconds in which a program must answer.",
-)
+@with_timeout
 def command(subject: str, timeout: float) -> None:
     """Start a subject, ask what it can do, and verify the smallest network that it can.
 

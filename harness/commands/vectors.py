@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import rich_click as click
 from rich.console import Console
@@ -13,7 +12,7 @@ from rich.progress import track
 
 from backproof.architectures.limits import LOSS_NAMES, OPERATOR_NAMES
 from backproof.commands.run import one_of
-from backproof.errors import USAGE, Command, UsageProblem, show
+from backproof.errors import Command, Subcommands, UsageProblem, show
 from backproof.reports import junit
 from backproof.reports.exit_codes import ExitCode
 from backproof.reports.text import count, number, printable
@@ -26,25 +25,7 @@ from backproof.vectors.making import Refuted, Unfit, corpus_of, make
 from backproof.vectors.verifying import Judgement, as_events, as_json, judge_all
 
 
-class VectorsGroup(click.RichGroup):
-    """A group whose bad usage ends in exit code 4, as everywhere."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args:
-            click.echo(ctx.get_help(), err=True)
-            ctx.exit(USAGE)
-        try:
-            return super().parse_args(ctx, args)
-        except click.UsageError as error:
-            raise UsageProblem(error.format_message()) from None
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args[0] not in self.commands:
-            raise UsageProblem(f"No command {args[0]!r}; there are {', '.join(self.commands)}.")
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=VectorsGroup)
+@click.group(cls=Subcommands)
 def group() -> None:
     """Gradient test vectors: right gradients on files, for checks without Backproof.
 

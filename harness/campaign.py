@@ -40,6 +40,7 @@ from backproof.foreign import (
 )
 from backproof.jobs import CaseSpec, Job, plan
 from backproof.jobs import Options as Options  # offered here too, beside `run`, which takes them
+from backproof.localisation import located
 from backproof.reports.events import (
     AnyEvent,
     CaseFinished,
@@ -136,6 +137,9 @@ def _as_foreign(case: Case, job: Job | Options, verdict: Verdict) -> Verdict:
         )
         if lenient.status == "PASS":
             verdict = msgspec.structs.replace(lenient, reason=INACCURATE)
+        else:
+            subject = subject_named(job.subject, job.programs)
+            verdict = located(case, subject, verdict, cancels=True)
     if case.lane == "generic":
         verdict = with_checks(verdict, manners_of(job.subject, case, job.programs))
     return verdict

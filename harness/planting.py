@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -62,3 +63,33 @@ def blamed_for(architecture: Architecture, site: str) -> str:
         )
         return producer(architecture, weight)
     return operator_at(architecture, site)
+
+
+def planted_in(fault: Fault, operator: str) -> Subject:
+    """The reference with a fault wherever it can be planted in an operator of that name.
+
+    As in an implementation whose code for the operator is wrong, whatever network it is in.
+    """
+
+    def subject(case: Case) -> tuple[Array, Mapping[str, Array]]:
+        a = case.architecture
+        wrong: dict[str, Any] = {}
+        for site in sites(a):
+            named = site if site == FAN_OUT else operator_at(a, site)
+            if named == operator and fault.applies(a, site):
+                wrong |= overrides(fault, a, site)
+        with np.errstate(all="ignore"):
+            return network.value_and_gradients(case, overrides=wrong)
+
+    return subject
+
+
+def hiding(subject: Subject) -> Subject:
+    """The subject as most give it: the gradients of the parameters and of the input alone."""
+
+    def hidden(case: Case) -> tuple[Array, Mapping[str, Array]]:
+        loss, gradients = subject(case)
+        given = {**case.architecture.parameters, "input": ()}
+        return loss, {name: g for name, g in gradients.items() if name in given}
+
+    return hidden

@@ -79,7 +79,7 @@ def shows(
     `right` holds the gradients without it.
     """
     _, wrong = planted(fault, site)(case)
-    produced = _produced(case, site)
+    produced = produced(case, site)
     for name in produced:
         g = wrong.get(name)
         if g is None or np.shape(g) != right[name].shape or g.dtype != right[name].dtype:
@@ -92,7 +92,7 @@ def shows(
     return False
 
 
-def _produced(case: Case, site: str) -> tuple[str, ...]:
+def produced(case: Case, site: str) -> tuple[str, ...]:
     """The tensors whose gradients the operator at a site produces."""
     a = case.architecture
     if site == FAN_OUT:

@@ -1,0 +1,129 @@
+"""Causes by name: the fault catalogue, run forward as a dictionary.
+
+Every fault, at every site of the network where it applies, gives gradients.  One whose
+gradients equal the subject's in every tensor that the subject gives, within what rounding does
+to them, is a candidate.  It becomes a name by what it says of further values of the network:
+
+* it fits there too;
+* on one of them at least it is far from right, in units of what is allowed to rounding: else
+  the draw confirms nothing, since right code fits it as well as wrong;
+* it fits for a batch of another size, where there is one: mistakes that come to the same
+  because two sizes happen to be equal part there.
+
+An unknown mistake meets these by being the same function of the values, and then the name is
+right.  Several that remain are ranked by how often such a mistake is made; of equals the one
+whose own result is the first that is wrong.
+
+One forward pass serves all: a fault changes the way back alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from backproof.architectures.architecture import Architecture
+from backproof.architectures.cases import Case
+from backproof.checkers.outcome import FAN_OUT, operator_at, producer
+from backproof.checkers.verdict import Subject
+from backproof.diagnosis.cause import Cause
+from backproof.diagnosis.evidence import Evidence, Further, of_another_batch
+from backproof.planting import blamed_for
+from backproof.reference.faults.catalogue import Fault, overrides, sites
+
+CONFIRMED_ON = 2
+"""Further draws on which a name must fit and show; one, where no more of DRAWS show it."""
+
+RESOLVED = 10.0
+"""A draw shows a fault that changes an entry by so many times what rounding is allowed.
+
+The subject agrees with that change within one of them: to a tenth.
+"""
+
+Pair = tuple[Fault, str]
+
+
+def named(
+    case: Case, subject: Subject, first: Evidence, further: Further, faults: Sequence[Fault]
+) -> tuple[Cause, ...]:
+    """The faults that give what the subject gives, the likeliest first."""
+    a = case.architecture
+    possible = [
+        (fault, site) for fault in faults if not fault.convention
+        for site in sites(a) if fault.applies(a, site)
+    ]  # fmt: skip
+    found = [pair for pair in possible if _fits(first, with_fault(first, pair))]
+    found = _confirmed(found, further) if found else []
+    if found:
+        found = _for_any_batch(found, of_another_batch(case, subject))
+    blamed = producer(a, first.wrong[0]) if first.wrong else ""
+    order = {pair: k for k, pair in enumerate(possible)}
+
+    def rank(pair: Pair) -> tuple[int, bool, int]:
+        fault, site = pair
+        return -fault.weight, blamed_for(a, site) != blamed, order[pair]
+
+    return tuple(_cause(a, pair) for pair in sorted(found, key=rank))
+
+
+def _cause(a: Architecture, pair: Pair) -> Cause:
+    fault, site = pair
+    operator = "" if site == FAN_OUT else operator_at(a, site)
+    return Cause("fault", fault.name, fault.summary, site, operator)
+
+
+def with_fault(there: Evidence, pair: Pair) -> dict[str, Any]:
+    """The gradients of the reference with a fault at a site; the right ones where it does not
+    apply."""
+    (fault, site), a = pair, there.case.architecture
+    if not fault.applies(a, site):
+        return there.right
+    found = there.gradients(overrides(fault, a, site))
+    return {n: None if g is None else np.asarray(g, np.float64) for n, g in found.items()}
+
+
+def _fits(there: Evidence, wrong: dict[str, Any]) -> bool:
+    """Whether the subject gives these gradients, and the right loss: the fault leaves it."""
+    wrong = {**wrong, "loss": there.right["loss"]}
+    with np.errstate(all="ignore"):
+        return all(there.same(name, wrong[name]) for name in there.names)
+
+
+def _shows(there: Evidence, wrong: dict[str, Any]) -> bool:
+    """Whether a fault is told from right code here, by what the subject gives."""
+    for name in there.names:
+        if name == "loss":
+            continue
+        w, c = wrong[name], there.right[name]
+        if w is None or w.shape != c.shape:
+            return True
+        with np.errstate(all="ignore"):
+            far = np.abs(w - c) > RESOLVED * there.larger(name, w) * there.allowed[name]
+            far |= np.isfinite(w) != np.isfinite(c)
+        if (far & ~there.open[name] if name in there.open else far).any():
+            return True
+    return False
+
+
+def _confirmed(found: Iterable[Pair], further: Further) -> list[Pair]:
+    """Those that fit on further draws, and show on some."""
+    shown = dict.fromkeys(found, 0)
+    for there in further:
+        if all(times >= CONFIRMED_ON for times in shown.values()):
+            break
+        wrong = {pair: with_fault(there, pair) for pair in shown}
+        shown = {
+            pair: times + _shows(there, wrong[pair])
+            for pair, times in shown.items()
+            if _fits(there, wrong[pair])
+        }
+    return [pair for pair, times in shown.items() if times]
+
+
+def _for_any_batch(found: list[Pair], there: Evidence | None) -> list[Pair]:
+    """Those that fit for another batch too; all of them where the subject has none."""
+    if there is None:
+        return found
+    return [pair for pair in found if _fits(there, with_fault(there, pair))]

@@ -1,0 +1,189 @@
+"""What a subject says of one case, beside what is right there and what rounding may do.
+
+The subject is asked on the case that failed, and then on further values of the same network:
+a name, a factor, a pattern that does not come back there was a coincidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backproof.architectures.architecture import Architecture
+from backproof.architectures.cases import EXTREMES, Case, Lane, draw_case, stream
+from backproof.architectures.surgery import rebuilt
+from backproof.checkers import rounding, ties
+from backproof.checkers.comparison import ALPHA, allowed_in_entries
+from backproof.checkers.rounding import Rounding, norm, promote
+from backproof.checkers.verdict import Subject
+from backproof.reference import network
+from backproof.reference.arrays import Array, Arrays
+
+DRAWS = 4
+"""Further draws of values at most; where the lane is not generic, half of them are."""
+
+Given = Mapping[str, Array | None]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One case, seen from three sides.
+
+    `case` and `trace` are the reference's pass, in float64 where everything that was given is
+    finite, else in the dtype of the case, where it overflows alike.  `right` are its gradients
+    and its loss, `given` the subject's: None for one that is missing.  `allowed` is what
+    rounding may do to each entry, of the reference and of the subject.  `open` marks the
+    entries that depend on a choice at ties.
+    """
+
+    case: Case
+    trace: network.Trace
+    right: Arrays
+    given: Given
+    noise: Rounding
+    allowed: Arrays
+    open: Arrays
+
+    def same(self, name: str, w: Array | None) -> bool:
+        """Whether the subject's gradient of a tensor is w, as far as rounding can tell."""
+        g = self.given[name]
+        if g is None or w is None:
+            return g is w
+        if g.shape != w.shape:
+            return False
+        finite = np.isfinite(w)
+        if not np.array_equal(finite, np.isfinite(g)):
+            return False
+        close = np.abs(g - w) <= self.larger(name, w) * self.allowed[name] if g.size else finite
+        if finite.all():
+            return bool((close | self.open[name]).all()) if name in self.open else bool(close.all())
+        return bool((close | ~finite | self.open.get(name, False)).all())
+
+    def larger(self, name: str, w: Array) -> float:
+        """By how much the rounding of w exceeds that of the right gradient, which is known.
+
+        A wrong gradient may be larger than the terms that the right one is summed from; its
+        rounding grows with it.
+        """
+        terms = self.noise.norm(name) / rounding.UNIT[self.noise.dtype]
+        size = norm(np.where(np.isfinite(w), w, 0.0))
+        return max(1.0, size / terms) if terms > 0 else 1.0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the subject gives, the loss first and then in backward order."""
+        return tuple(n for n in ("loss", *self.case.architecture.tensors) if n in self.given)
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """Those that are wrong, the first in backward order first."""
+        with np.errstate(all="ignore"):
+            return tuple(n for n in self.names if not self.same(n, self.right[n]))
+
+    def gradients(self, overrides: network.Overrides) -> Mapping[str, Any]:
+        """The reference's gradients with faults planted, from the same forward pass."""
+        with np.errstate(all="ignore"):
+            return network.backward(self.case, self.trace, overrides=overrides)
+
+
+def gather(case: Case, subject: Subject) -> Evidence | None:
+    """Ask a subject about a case; None where that leaves the range of its dtype.
+
+    What the subject raises is raised.
+    """
+    noise = rounding.measure(case, seed=case.seed, normwise=True)
+    loss, gradients = subject(case)
+    if noise.overflows:
+        return None
+    given: dict[str, Array | None] = dict.fromkeys(case.architecture.parameters)
+    given |= {n: _plain(g) for n, g in gradients.items() if n in case.architecture.tensors}
+    if np.ndim(loss) == 0:
+        given["loss"] = _plain(loss)
+    finite = all(np.isfinite(g).all() for g in given.values() if g is not None)
+    there = promote(case) if finite else case
+    with np.errstate(all="ignore"):
+        trace = network.forward(there)
+        right = network.backward(there, trace) | {"loss": np.asarray(trace.loss)}
+    allowed = {n: 2 * allowed_in_entries(noise, n, ALPHA) for n in given}
+    found = Evidence(there, trace, right, given, noise, allowed, {})
+    return _beside_ties(found, case)
+
+
+def _plain(g: Any) -> Array | None:
+    return None if g is None else np.asarray(g, np.float64)
+
+
+def _beside_ties(found: Evidence, case: Case) -> Evidence:
+    """The evidence without what a choice at ties decides, where something else is wrong too."""
+    tied = ties.find(case, found.noise, found.noise.factor(ALPHA))
+    if not tied:
+        return found
+    masks = {n: m for n, m in ties.undecided(case, tied).items() if n in found.given and m.any()}
+    decided = Evidence(
+        found.case, found.trace, found.right, found.given, found.noise, found.allowed, masks
+    )
+    return decided if decided.wrong else found
+
+
+# --- further values ----------------------------------------------------------------------
+
+
+class Further:
+    """Evidence on further values of the same network, drawn when it is first looked at.
+
+    A subject that can only be asked once gives none: whatever it raises there is not the
+    failure at hand.
+    """
+
+    def __init__(self, case: Case, subject: Subject) -> None:
+        self._drawn = _drawn(case, subject)
+        self._seen: list[Evidence] = []
+
+    def __iter__(self) -> Iterator[Evidence]:
+        yield from self._seen
+        for found in self._drawn:
+            self._seen.append(found)
+            yield found
+
+
+def _drawn(case: Case, subject: Subject) -> Iterator[Evidence]:
+    draws = stream(case.seed, "diagnosis")
+    own: list[Lane] = [case.lane] * (DRAWS // 2)
+    generic: list[Lane] = ["generic"] * (DRAWS - len(own))
+    for lane in own + generic:
+        kinds = len(EXTREMES)  # an extreme of the same kind
+        seed = int(draws.integers(2**32)) // kinds * kinds + case.seed % kinds
+        found = asked_again(case.architecture, seed, lane, case, subject)
+        if found is not None:
+            yield found
+
+
+def asked_again(
+    architecture: Architecture, seed: int, lane: Lane, case: Case, subject: Subject
+) -> Evidence | None:
+    """Evidence on other values; None where there is none to be had."""
+    try:
+        return gather(draw_case(architecture, seed, lane, case.dtype), subject)
+    except Exception:  # what it does on other values is not the failure at hand
+        return None
+
+
+def of_another_batch(case: Case, subject: Subject) -> Evidence | None:
+    """Evidence on the same network for one example more, where it is one.
+
+    Two mistakes that come to the same because two sizes are equal part there.
+    """
+    a = case.architecture
+    if a.input is None:
+        return None
+    first, *rest = a.input
+    try:
+        larger = rebuilt(a, input=(first + 1, *rest))
+    except ValueError:  # something in it is made for this batch
+        return None
+    if larger.operators != a.operators or len(larger.layers) != len(a.layers):
+        return None
+    return asked_again(larger, case.seed, "generic", case, subject)

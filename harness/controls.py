@@ -79,8 +79,7 @@ def shows(
     `right` holds the gradients without it.
     """
     _, wrong = planted(fault, site)(case)
-    produced = produced(case, site)
-    for name in produced:
+    for name in produced(case, site):
         g = wrong.get(name)
         if g is None or np.shape(g) != right[name].shape or g.dtype != right[name].dtype:
             return True

@@ -54,7 +54,7 @@ def named(
         (fault, site) for fault in faults if not fault.convention
         for site in sites(a) if fault.applies(a, site)
     ]  # fmt: skip
-    found = [pair for pair in possible if _fits(first, with_fault(first, pair))]
+    found = [pair for pair in possible if fits(first, with_fault(first, pair))]
     found = _confirmed(found, further) if found else []
     if found:
         found = _for_any_batch(found, of_another_batch(case, subject))
@@ -84,7 +84,7 @@ def with_fault(there: Evidence, pair: Pair) -> dict[str, Any]:
     return {n: None if g is None else np.asarray(g, np.float64) for n, g in found.items()}
 
 
-def _fits(there: Evidence, wrong: dict[str, Any]) -> bool:
+def fits(there: Evidence, wrong: dict[str, Any]) -> bool:
     """Whether the subject gives these gradients, and the right loss: the fault leaves it."""
     wrong = {**wrong, "loss": there.right["loss"]}
     with np.errstate(all="ignore"):
@@ -117,7 +117,7 @@ def _confirmed(found: Iterable[Pair], further: Further) -> list[Pair]:
         shown = {
             pair: times + _shows(there, wrong[pair])
             for pair, times in shown.items()
-            if _fits(there, wrong[pair])
+            if fits(there, wrong[pair])
         }
     return [pair for pair, times in shown.items() if times]
 
@@ -126,4 +126,4 @@ def _for_any_batch(found: list[Pair], there: Evidence | None) -> list[Pair]:
     """Those that fit for another batch too; all of them where the subject has none."""
     if there is None:
         return found
-    return [pair for pair in found if _fits(there, with_fault(there, pair))]
+    return [pair for pair in found if fits(there, with_fault(there, pair))]

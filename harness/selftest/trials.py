@@ -26,6 +26,8 @@ from backproof.checkers.outcome import Verdict
 from backproof.checkers.verdict import NUMERICAL, reference_subject, verify
 from backproof.controls import NEAR_A_TIE, produced, shows
 from backproof.diagnosis import Cause, diagnose
+from backproof.diagnosis.dictionary import fits, with_fault
+from backproof.diagnosis.evidence import gather
 from backproof.localisation import Place, locate
 from backproof.planting import BY_NAME, blamed_for, hiding, planted, planted_in
 from backproof.reference.faults.catalogue import FAULTS, Fault, sites
@@ -199,17 +201,15 @@ def _named_wrongly(case: Case, fault: Fault, site: str, tensor: str) -> str:
     causes = diagnose(case, planted(fault, site), tensor, others)
     if not causes or causes[0].kind != "fault":
         return ""
-    named = causes[0]
+    other = BY_NAME[causes[0].name], causes[0].site
     for k in range(HELD_OUT_DRAWS):
-        there = draw_case(case.architecture, case.seed + 2**40 + k, "generic", case.dtype)
-        ours, theirs = planted(fault, site)(there)[1], planted(BY_NAME[named.name], named.site)(there)[1]
-        if not _alike(there, ours, theirs):
-            return named.name
+        seed = case.seed * HELD_OUT_DRAWS + k
+        there = gather(
+            draw_case(case.architecture, seed, "generic", case.dtype), planted(fault, site)
+        )
+        if there is not None and not fits(there, with_fault(there, other)):
+            return causes[0].name
     return ""
-
-
-def _alike(case: Case, ours: object, theirs: object) -> bool:
-    raise NotImplementedError
 
 
 # --- the smallest network ------------------------------------------------------------------

@@ -8,10 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
+from helpers_faults import check_metadata
 from helpers_networks import (
     GRAPHS,
     every_operator,
@@ -36,6 +37,7 @@ from backproof.reference import network
 from backproof.reference.arrays import Array, Arrays
 from backproof.reference.faults import catalogue, in_activations, in_attention
 from backproof.reference.faults.catalogue import FAULTS, Fault
+from backproof.reference.faults.survey import KINDS, SURVEY, Kind
 from backproof.reference.pages import LAYERS
 
 ACTIVATIONS: tuple[Any, ...] = (
@@ -345,6 +347,25 @@ def test_names_are_unique_and_summaries_complete_a_sentence() -> None:
         assert fault.weight > 0
         assert not fault.summary.endswith(".")
         assert fault.number is None or 1 <= fault.number <= 38
+
+
+@every_fault
+def test_a_fault_says_what_it_is_what_it_mimics_and_where_it_shows(fault: Fault) -> None:
+    check_metadata(fault)
+    assert bool(fault.like) == (fault.number is None)
+    if fault.number is not None:
+        assert fault.mimics == SURVEY[fault.number]
+
+
+def test_a_convention_is_a_matter_of_ties() -> None:
+    assert {fault.kind for fault in FAULTS if fault.convention} == {"tie"}
+
+
+def test_every_kind_of_mistake_and_every_row_has_a_phrase_and_every_kind_a_fault() -> None:
+    assert set(SURVEY) == set(range(1, 39))
+    assert len(set(SURVEY.values())) == len(SURVEY)
+    assert set(KINDS) == set(get_args(Kind))
+    assert {fault.kind for fault in FAULTS} == set(KINDS) - {"state"}
 
 
 def test_the_survey_s_rows_that_suit_these_networks_are_all_there() -> None:

@@ -227,10 +227,10 @@ def test_a_faulty_rule_writes_to_nothing(fault: OptimiserFault) -> None:
 
 
 def test_names_are_unique_among_all_faults_and_summaries_complete_a_sentence() -> None:
-    every = (*catalogue.FAULTS, *SUBJECT_FAULTS, *OPTIMISER_FAULTS)
+    every: list[Any] = [*catalogue.FAULTS, *SUBJECT_FAULTS, *OPTIMISER_FAULTS]
     assert len({fault.name for fault in every}) == len(every)
     assert len({fault.summary for fault in every}) == len(every)
-    for fault in (*SUBJECT_FAULTS, *OPTIMISER_FAULTS):
+    for fault in every:
         assert re.fullmatch(r"[a-z][a-z0-9_]*", fault.name)
         assert fault.weight > 0
         assert not fault.summary.endswith(".")
@@ -248,5 +248,5 @@ def test_a_fault_says_what_it_is_what_it_mimics_and_where_it_shows(
 
 
 def test_with_the_faults_of_subjects_and_optimisers_every_row_of_the_survey_is_there() -> None:
-    every = (*catalogue.FAULTS, *SUBJECT_FAULTS, *OPTIMISER_FAULTS)
+    every: list[Any] = [*catalogue.FAULTS, *SUBJECT_FAULTS, *OPTIMISER_FAULTS]
     assert {fault.number for fault in every} - {None} == set(range(1, 39))

@@ -8,10 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pytest
+from helpers_faults import check_metadata
 from helpers_networks import (
     GRAPHS,
     every_operator,
@@ -29,13 +30,28 @@ from backproof.architectures.configurations import CONFIGURATIONS
 from backproof.architectures.losses import L1, L2
 from backproof.checkers import rounding
 from backproof.checkers.outcome import operator_at
-from backproof.checkers.verdict import verify
+from backproof.checkers.verdict import CHECKERS, CheckerName, verify
 from backproof.controls import shows
 from backproof.planting import blamed_for, planted
 from backproof.reference import network
 from backproof.reference.arrays import Array, Arrays
-from backproof.reference.faults import catalogue, in_activations, in_attention
+from backproof.reference.faults import (
+    catalogue,
+    in_activations,
+    in_attention,
+    in_convolutions,
+    in_dense,
+    in_graphs,
+    in_losses,
+    in_normalisation,
+    in_penalties,
+    in_pooling_and_shapes,
+    in_products,
+    in_recurrence,
+    in_structured_losses,
+)
 from backproof.reference.faults.catalogue import FAULTS, Fault
+from backproof.reference.faults.survey import KINDS, SURVEY, Kind
 from backproof.reference.pages import LAYERS
 
 ACTIVATIONS: tuple[Any, ...] = (
@@ -67,7 +83,7 @@ def zoo() -> Iterator[Architecture]:
     yield from (*every_operator(), *with_room_for_faults())
 
 
-ZOO = tuple(zoo())
+PLACES = tuple((a, site) for a in zoo() for site in catalogue.sites(a))
 OF_SEVERAL_MAPS = {"multi_head_attention", "rnn", "lstm", "gru"}
 OTHER_ORDER = 1e-9
 """Far more than sums of some tens of numbers near 1 differ by in another order."""
@@ -76,11 +92,10 @@ AXES_FROM_THE_FRONT = {"gradient_averaged", "last_contribution_only"}
 every_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 
 
-def places(fault: Fault) -> Iterator[tuple[Architecture, str]]:
-    for architecture in ZOO:
-        for site in catalogue.sites(architecture):
-            if fault.applies(architecture, site):
-                yield architecture, site
+@functools.cache
+def places(fault: Fault) -> tuple[tuple[Architecture, str], ...]:
+    """Every site of the zoo where a fault applies."""
+    return tuple(place for place in PLACES if fault.applies(*place))
 
 
 def few(fault: Fault, each: int = 2) -> Iterator[tuple[Architecture, str]]:
@@ -93,9 +108,17 @@ def few(fault: Fault, each: int = 2) -> Iterator[tuple[Architecture, str]]:
             yield architecture, site
 
 
+class Drawn(NamedTuple):
+    """A case with its forward pass, which faults of the way back share, and right gradients."""
+
+    case: Case
+    trace: network.Trace
+    right: Arrays
+
+
 @functools.cache
-def cases(architecture: Architecture) -> tuple[tuple[Case, Arrays], ...]:
-    """Cases with their right gradients: every lane; of the extreme one, every kind.
+def cases(architecture: Architecture) -> tuple[Drawn, ...]:
+    """Every lane; of the extreme one, every kind.
 
     But for those whose values leave the range when a fault squares them, as behind exp.
     """
@@ -107,10 +130,11 @@ def cases(architecture: Architecture) -> tuple[tuple[Case, Arrays], ...]:
     found = []
     for case in drawn:
         with np.errstate(all="ignore"):
-            loss, right = network.value_and_gradients(case)
-        largest = max(abs(float(loss)), *(float(np.abs(g).max()) for g in right.values()))
+            trace = network.forward(case)
+            right = network.backward(case, trace)
+        largest = max(abs(float(trace.loss)), *(float(np.abs(g).max()) for g in right.values()))
         if largest < 1e100:
-            found.append((case, right))
+            found.append(Drawn(case, trace, right))
     return tuple(found)
 
 
@@ -130,13 +154,17 @@ def freeze(value: Any) -> Any:
     return value
 
 
-def planted_gradients(fault: Fault, case: Case, site: str) -> Arrays:
+def planted_gradients(
+    fault: Fault, case: Case, site: str, trace: network.Trace | None = None
+) -> Arrays:
     """The gradients with the fault, which is given read-only arguments."""
     planted = catalogue.overrides(fault, case.architecture, site)[site]
     with np.errstate(all="raise", under="ignore"):
-        return network.value_and_gradients(
-            case, {site: lambda *arguments: planted(*freeze(arguments))}
-        )[1]
+        return network.backward(
+            case,
+            trace or network.forward(case),
+            overrides={site: lambda *arguments: planted(*freeze(arguments))},
+        )
 
 
 def right_gradients(case: Case) -> Arrays:
@@ -178,8 +206,8 @@ def test_a_fault_shows_somewhere_and_leaves_everything_else_right(fault: Fault) 
         applies.add(kind)
         if kind in shown:
             continue
-        for case, right in cases(architecture):
-            wrong = planted_gradients(fault, case, site)
+        for case, trace, right in cases(architecture):
+            wrong = planted_gradients(fault, case, site, trace)
             assert wrong.keys() == right.keys()
             changed = {name for name in right if not same(wrong[name], right[name])}
             assert changed <= may_change(architecture, site)
@@ -259,7 +287,7 @@ def test_a_fault_of_the_batch_knows_the_batch_of_a_recurrence(
 @pytest.mark.parametrize("exponent", [2, 4, 6, 8, 10])
 def test_a_relative_error_has_its_size(exponent: int) -> None:
     fault = next(f for f in FAULTS if f.name == f"relative_error_1e_{exponent}")
-    case = draw_case(ZOO[0], 0)
+    case = draw_case(PLACES[0][0], 0)
     right, wrong = right_gradients(case), planted_gradients(fault, case, "loss")
     for name in right:
         np.testing.assert_allclose(
@@ -269,7 +297,7 @@ def test_a_relative_error_has_its_size(exponent: int) -> None:
 
 @every_fault
 def test_a_planted_function_gives_the_same_twice(fault: Fault) -> None:
-    architecture, site = next(places(fault))
+    architecture, site = places(fault)[0]
     case = draw_case(architecture, 0)
     first, second = (planted_gradients(fault, case, site) for _ in range(2))
     for name in first:
@@ -279,9 +307,9 @@ def test_a_planted_function_gives_the_same_twice(fault: Fault) -> None:
 @pytest.mark.parametrize("fault", [f for f in FAULTS if f.convention], ids=lambda f: f.name)
 def test_a_convention_differs_at_ties_and_nowhere_else(fault: Fault) -> None:
     for architecture, site in places(fault):
-        for case, right in cases(architecture):
+        for case, trace, right in cases(architecture):
             if case.lane == "generic":
-                wrong = planted_gradients(fault, case, site)
+                wrong = planted_gradients(fault, case, site, trace)
                 assert all(same(wrong[name], right[name]) for name in right)
 
 
@@ -314,8 +342,8 @@ def test_a_fault_is_the_same_in_each_of_several_replicas(fault: Fault) -> None:
 def where_it_shows(fault: Fault) -> tuple[Case, str]:
     """A case and a site where a fault shows, of the network with the fewest layers."""
     for architecture, site in sorted(places(fault), key=lambda place: len(place[0].layers)):
-        for case, right in cases(architecture):
-            wrong = planted_gradients(fault, case, site)
+        for case, trace, right in cases(architecture):
+            wrong = planted_gradients(fault, case, site, trace)
             if all(same(wrong[name], right[name]) for name in right):
                 continue
             if fault.convention:
@@ -326,10 +354,24 @@ def where_it_shows(fault: Fault) -> tuple[Case, str]:
     raise AssertionError(f"{fault.name} shows nowhere")
 
 
+MODULES = (
+    in_activations, in_attention, in_convolutions, in_dense, in_graphs, in_losses,
+    in_normalisation, in_penalties, in_pooling_and_shapes, in_products, in_recurrence,
+    in_structured_losses,
+)  # fmt: skip
+WITH_EVERY_CHECKER = [next(f for f in module.FAULTS if not f.convention) for module in MODULES] + [
+    f for f in FAULTS if f.convention
+]
+QUICK: tuple[CheckerName, ...] = ("complex_step", "torch")
+"""Two that compile nothing and evaluate a network a few times, not hundreds."""
+
+
 @every_fault
 def test_a_fault_that_shows_is_caught_and_a_convention_is_not(fault: Fault) -> None:
+    """By every checker for one fault of each module; for others by two."""
     case, site = where_it_shows(fault)
-    verdict = verify(case, planted(fault, site))
+    checkers = CHECKERS if fault in WITH_EVERY_CHECKER else QUICK
+    verdict = verify(case, planted(fault, site), checkers=checkers)
     if fault.convention:
         assert verdict.status == "PASS", verdict
     else:
@@ -345,6 +387,25 @@ def test_names_are_unique_and_summaries_complete_a_sentence() -> None:
         assert fault.weight > 0
         assert not fault.summary.endswith(".")
         assert fault.number is None or 1 <= fault.number <= 38
+
+
+@every_fault
+def test_a_fault_says_what_it_is_what_it_mimics_and_where_it_shows(fault: Fault) -> None:
+    check_metadata(fault)
+    assert bool(fault.like) == (fault.number is None)
+    if fault.number is not None:
+        assert fault.mimics == SURVEY[fault.number]
+
+
+def test_a_convention_is_a_matter_of_ties() -> None:
+    assert {fault.kind for fault in FAULTS if fault.convention} == {"tie"}
+
+
+def test_every_kind_of_mistake_and_every_row_has_a_phrase_and_every_kind_a_fault() -> None:
+    assert set(SURVEY) == set(range(1, 39))
+    assert len(set(SURVEY.values())) == len(SURVEY)
+    assert set(KINDS) == set(get_args(Kind))
+    assert {fault.kind for fault in FAULTS} == set(KINDS) - {"state"}
 
 
 def test_the_survey_s_rows_that_suit_these_networks_are_all_there() -> None:

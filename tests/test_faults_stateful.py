@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import optax
 import pytest
+from helpers_faults import check_metadata
 from helpers_networks import GRAPHS, edge, network
 
 from backproof.architectures import losses as ls
@@ -18,16 +19,20 @@ from backproof.checkers import manners
 from backproof.checkers.verdict import reference_subject, verify
 from backproof.checkers.with_jax import float64_on_cpu
 from backproof.reference.arrays import Array, Arrays
-from backproof.reference.faults import catalogue, stateful
-from backproof.reference.faults.stateful import (
+from backproof.reference.faults import catalogue
+from backproof.reference.faults.of_optimisers import (
+    BETA_1,
+    BETA_2,
+    EPSILON,
+    MOMENTUM,
     OPTIMISER_FAULTS,
     OPTIMISERS,
-    SUBJECT_FAULTS,
-    VALUES,
+    RATE,
     OptimiserFault,
     Rule,
-    SubjectFault,
 )
+from backproof.reference.faults.stateful import SUBJECT_FAULTS, VALUES, SubjectFault
+from backproof.reference.faults.survey import SURVEY
 
 A = network(ops.Dense(4), ops.Tanh(), loss=ls.WeightedSum())
 CASE = draw_case(A, 1)
@@ -152,8 +157,8 @@ GRADIENTS: list[Arrays] = [
     for k in range(6)
 ]
 OPTAX = {
-    "adam": optax.adam(stateful.RATE, stateful.BETA_1, stateful.BETA_2, stateful.EPSILON),
-    "nesterov": optax.sgd(stateful.RATE, stateful.MOMENTUM, nesterov=True),
+    "adam": optax.adam(RATE, BETA_1, BETA_2, EPSILON),
+    "nesterov": optax.sgd(RATE, MOMENTUM, nesterov=True),
 }
 
 
@@ -222,15 +227,26 @@ def test_a_faulty_rule_writes_to_nothing(fault: OptimiserFault) -> None:
 
 
 def test_names_are_unique_among_all_faults_and_summaries_complete_a_sentence() -> None:
-    every = (*catalogue.FAULTS, *SUBJECT_FAULTS, *OPTIMISER_FAULTS)
+    every: list[Any] = [*catalogue.FAULTS, *SUBJECT_FAULTS, *OPTIMISER_FAULTS]
     assert len({fault.name for fault in every}) == len(every)
     assert len({fault.summary for fault in every}) == len(every)
-    for fault in (*SUBJECT_FAULTS, *OPTIMISER_FAULTS):
+    for fault in every:
         assert re.fullmatch(r"[a-z][a-z0-9_]*", fault.name)
         assert fault.weight > 0
         assert not fault.summary.endswith(".")
 
 
+@pytest.mark.parametrize(
+    "fault", [*SUBJECT_FAULTS, *OPTIMISER_FAULTS], ids=lambda fault: str(fault.name)
+)
+def test_a_fault_says_what_it_is_what_it_mimics_and_where_it_shows(
+    fault: SubjectFault | OptimiserFault,
+) -> None:
+    check_metadata(fault)
+    assert fault.mimics == SURVEY[fault.number or 0]
+    assert fault.hidden
+
+
 def test_with_the_faults_of_subjects_and_optimisers_every_row_of_the_survey_is_there() -> None:
-    every = (*catalogue.FAULTS, *SUBJECT_FAULTS, *OPTIMISER_FAULTS)
+    every: list[Any] = [*catalogue.FAULTS, *SUBJECT_FAULTS, *OPTIMISER_FAULTS]
     assert {fault.number for fault in every} - {None} == set(range(1, 39))

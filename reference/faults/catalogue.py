@@ -24,6 +24,7 @@ from . import (
     in_pooling_and_shapes,
     in_products,
     in_recurrence,
+    in_structured_losses,
 )
 from .fault import Backward, Fault, Plant, layer_at
 
@@ -98,6 +99,7 @@ FAULTS: tuple[Fault, ...] = (
     *in_attention.FAULTS,
     *in_recurrence.FAULTS,
     *in_losses.FAULTS,
+    *in_structured_losses.FAULTS,
     *in_penalties.FAULTS,
     *in_graphs.FAULTS,
     *(
@@ -108,6 +110,10 @@ FAULTS: tuple[Fault, ...] = (
             1,
             _contributes,
             _scaled(1 + 10.0**-exponent),
+            kind="factor",
+            shows="everywhere but at a penalty without strength or weights",
+            hidden="in float32, whose roundoff is greater" if exponent > 7 else "",
+            like="a constant with too few digits",
         )
         for exponent in (2, 4, 6, 8, 10)
     ),

@@ -13,7 +13,7 @@ fault wraps, and returns, are
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from ...architectures.architecture import Architecture, is_weight
 from ...architectures.losses import Loss
 from ...architectures.operators import Operator
 from ..arrays import Array, Arrays, Saved
+from .survey import Kind, mimicked
 
 Backward = Callable[..., Any]
 Applies = Callable[[Architecture, str], bool]
@@ -39,6 +40,12 @@ class Fault:
     `plant(backward)` wraps that site's right function.  A planted function never raises,
     writes to no argument, and keeps shapes and dtypes unless `loud`.  A `convention` is not
     wrong by itself: at ties it takes another slope than the reference, but a permitted one.
+
+    `kind` is the kind of mistake (`survey.py`).  `shows` says where `applies` is true.  `hidden`
+    says where it is and yet nothing shows, by mathematics (an equivalent mutant), with the
+    reason; "" where there is no such place but the one that all faults have: a cotangent of
+    zero, or a factor of zero beside it, which no backward function can make wrong but by adding
+    to it.  `like` says what an addition to the survey mimics.
     """
 
     name: str
@@ -49,6 +56,15 @@ class Fault:
     plant: Plant
     loud: bool = False
     convention: bool = False
+    kind: Kind = field(kw_only=True)
+    shows: str = field(kw_only=True)
+    hidden: str = field(default="", kw_only=True)
+    like: str = field(default="", kw_only=True)
+
+    @property
+    def mimics(self) -> str:
+        """What happened elsewhere, of which this is one more."""
+        return mimicked(self.number, self.like)
 
 
 # --- where -----------------------------------------------------------------------------

@@ -180,6 +180,9 @@ FAULTS: tuple[Fault, ...] = (
         25, 2,
         layers(_matrix_of_channels),
         _reshaped,
+        kind="axis",
+        shows="at a convolution of several examples to several channels",
+        hidden="where the entries of the cotangent are all equal",
     ),
     Fault(
         "padding_off_by_one",
@@ -187,6 +190,8 @@ FAULTS: tuple[Fault, ...] = (
         26, 2,
         _differs(_off_by_one),
         _with_map(_off_by_one),
+        kind="index",
+        shows="at a convolution with padding",
     ),
     Fault(
         "padding_sliced_by_minus_zero",
@@ -195,6 +200,8 @@ FAULTS: tuple[Fault, ...] = (
         layers(_no_padding_to_slice),
         instead_of_x_bar(_sliced_by_zero),
         loud=True,
+        kind="index",
+        shows="at a convolution without padding, of the network's input",
     ),
     Fault(
         "stride_and_dilation_exchanged",
@@ -202,6 +209,8 @@ FAULTS: tuple[Fault, ...] = (
         27, 2,
         _differs(_exchanged),
         _with_map(_exchanged),
+        kind="index",
+        shows="where stride and dilation of a convolution differ and both count",
     ),
     Fault(
         "weights_of_another_group",
@@ -209,6 +218,9 @@ FAULTS: tuple[Fault, ...] = (
         27, 1,
         layers(_grouped),
         _through(_of_the_group_before),
+        kind="index",
+        shows="at a convolution with groups",
+        hidden="where all groups have the same weights",
     ),
     Fault(
         "weights_of_the_first_group",
@@ -216,6 +228,9 @@ FAULTS: tuple[Fault, ...] = (
         27, 1,
         layers(_grouped),
         _through(_of_the_first_group),
+        kind="index",
+        shows="at a convolution with groups",
+        hidden="where all groups have the same weights",
     ),
     Fault(
         "kernel_not_flipped",
@@ -223,6 +238,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         _differs(_mirrored),
         _with_map(_mirrored),
+        kind="index",
+        shows="at a convolution whose kernel has more than one tap",
+        hidden="where the kernel is symmetric",
+        like="a correlation taken for a convolution",
     ),
     Fault(
         "bias_averaged_over_places",
@@ -230,5 +249,7 @@ FAULTS: tuple[Fault, ...] = (
         24, 1,
         layers(_several_places),
         instead_of_p_bar(_bias_averaged),
+        kind="factor",
+        shows="at a convolution with a bias, of several places",
     ),
 )  # fmt: skip

@@ -139,6 +139,8 @@ FAULTS: tuple[Fault, ...] = (
         3, 2,
         layers(_accumulates),
         instead_of_p_bar(_averaged),
+        kind="factor",
+        shows="at a layer with parameters, in a batch of several examples",
     ),
     Fault(
         "last_contribution_only",
@@ -146,6 +148,9 @@ FAULTS: tuple[Fault, ...] = (
         13, 5,
         layers(_accumulates),
         _parameters_from(_last_contribution),
+        kind="accumulation",
+        shows="at a layer with parameters, in a batch of several examples",
+        hidden="where the last example alone has a cotangent: it is the whole sum",
     ),
     Fault(
         "weight_updated_first",
@@ -153,6 +158,9 @@ FAULTS: tuple[Fault, ...] = (
         17, 2,
         layers_of(ops.Dense, ops.Bilinear, *ops.CONVOLUTIONS),
         instead_of_x_bar(_through_updated_weight),
+        kind="argument",
+        shows="at a dense, bilinear or convolutional layer",
+        hidden="where the weight's gradient is 0: the update changes nothing",
     ),
     Fault(
         "weight_not_transposed",
@@ -160,6 +168,9 @@ FAULTS: tuple[Fault, ...] = (
         23, 3,
         _dense(_square),
         instead_of_x_bar(_through_transposed_weight),
+        kind="axis",
+        shows="at a square dense layer of more than one unit",
+        hidden="where the weight is symmetric",
     ),
     Fault(
         "weight_gradient_transposed",
@@ -167,6 +178,9 @@ FAULTS: tuple[Fault, ...] = (
         23, 1,
         _dense(_square),
         _instead_of("weight", lambda y_bar, w_bar: np.swapaxes(w_bar, -1, -2)),
+        kind="axis",
+        shows="at a square dense layer of more than one unit",
+        hidden="where the weight's gradient is symmetric",
     ),
     Fault(
         "bias_summed_over_outputs",
@@ -175,6 +189,9 @@ FAULTS: tuple[Fault, ...] = (
         _dense(lambda a, i, layer: layer.bias and _matrix(a, i, layer)
                and layer.units == a.inputs_of(i)[0][0]),
         _instead_of("bias", lambda y_bar, b_bar: y_bar.sum(axis=-1)),
+        kind="axis",
+        shows="at a dense layer with a bias and as many units as examples",
+        hidden="where the cotangent is symmetric: its rows sum to what its columns do",
     ),
     Fault(
         "bias_not_reduced",
@@ -183,6 +200,8 @@ FAULTS: tuple[Fault, ...] = (
         _dense(lambda a, i, layer: layer.bias and _matrix(a, i, layer)),
         _instead_of("bias", lambda y_bar, b_bar: 1 * y_bar),
         loud=True,
+        kind="axis",
+        shows="at a dense layer with a bias, in a batch of several examples",
     ),
     Fault(
         "bias_gradient_missing",
@@ -191,6 +210,8 @@ FAULTS: tuple[Fault, ...] = (
         _dense(lambda a, i, layer: layer.bias and len(a.slots_of(a.own[i]["bias"])) == 1),
         _instead_of("bias", lambda y_bar, b_bar: None),
         loud=True,
+        kind="missing",
+        shows="at a dense layer whose bias no other layer shares",
     ),
     Fault(
         "bias_gradient_zero",
@@ -198,6 +219,9 @@ FAULTS: tuple[Fault, ...] = (
         38, 1,
         _holds("bias"),
         _instead_of("bias", lambda y_bar, b_bar: np.zeros_like(b_bar)),
+        kind="missing",
+        shows="at a layer with a bias",
+        hidden="where nothing depends on the bias, as before a softmax over one class",
     ),
     Fault(
         "weight_gradient_zero",
@@ -205,6 +229,9 @@ FAULTS: tuple[Fault, ...] = (
         38, 1,
         _holds("weight"),
         _instead_of("weight", lambda y_bar, w_bar: np.zeros_like(w_bar)),
+        kind="missing",
+        shows="at a layer with a weight",
+        hidden="where the layer's input is 0: the weight has no part in its output",
     ),
     Fault(
         "slope_gradient_zero",
@@ -212,6 +239,9 @@ FAULTS: tuple[Fault, ...] = (
         38, 1,
         layers_of(ops.PReLU),
         _instead_of("slope", lambda y_bar, a_bar: np.zeros_like(a_bar)),
+        kind="missing",
+        shows="at a PReLU",
+        hidden="where no entry is negative: the slope has no part in the output",
     ),
     Fault(
         "input_gradient_zero",
@@ -219,6 +249,9 @@ FAULTS: tuple[Fault, ...] = (
         38, 3,
         layers(lambda a, i, layer: bool(a.sources[i])),
         instead_of_x_bar(_zero_x_bar),
+        kind="missing",
+        shows="at a layer with an input",
+        hidden="where nothing depends on the input, as where every unit of a ReLU is dead",
     ),
     Fault(
         "input_gradient_missing",
@@ -227,6 +260,8 @@ FAULTS: tuple[Fault, ...] = (
         layers(lambda a, i, layer: reads_the_input_alone(a, i)),
         instead_of_x_bar(lambda *arguments: None),
         loud=True,
+        kind="missing",
+        shows="at the only layer that takes the network's input, and nothing else",
     ),
     Fault(
         "weight_gradient_in_half",
@@ -234,6 +269,9 @@ FAULTS: tuple[Fault, ...] = (
         37, 1,
         _holds("weight"),
         _instead_of("weight", lambda y_bar, w_bar: in_half(w_bar)),
+        kind="numerics",
+        shows="at a layer with a weight",
+        hidden="where every entry is a number of half precision, as a small integer is",
     ),
     Fault(
         "weight_gradient_truncated",
@@ -241,6 +279,9 @@ FAULTS: tuple[Fault, ...] = (
         37, 1,
         _holds("weight"),
         _instead_of("weight", lambda y_bar, w_bar: np.trunc(w_bar)),
+        kind="numerics",
+        shows="at a layer with a weight",
+        hidden="where every entry is an integer",
     ),
     Fault(
         "one_row_wrong",
@@ -248,6 +289,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         _holds("weight"),
         _instead_of("weight", _last_row_doubled),
+        kind="index",
+        shows="at a layer with a weight",
+        hidden="where the last row is 0, and so is twice of it",
+        like="a loop that handles its last row twice",
     ),
     Fault(
         "one_entry_wrong",
@@ -255,6 +300,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         _holds("weight"),
         _instead_of("weight", _last_entry_off),
+        kind="index",
+        shows="at a layer with a weight",
+        hidden="where the last entry is 0, and so is 1% of it",
+        like="a special case that is wrong for one entry",
     ),
     Fault(
         "one_entry_of_the_input_wrong",
@@ -262,5 +311,9 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         layers(lambda a, i, layer: bool(a.sources[i])),
         instead_of_x_bar(_last_input_entries_off),
+        kind="index",
+        shows="at a layer with an input",
+        hidden="where the last entry is 0, and so is 1% of it",
+        like="a border case that is wrong for one entry",
     ),
 )  # fmt: skip

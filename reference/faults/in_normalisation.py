@@ -184,6 +184,9 @@ FAULTS: tuple[Fault, ...] = (
         18, 2,
         layers(_standardises),
         _x_bar(_without_mean_term),
+        kind="missing",
+        shows="at a normalisation by the mean and variance of its own input",
+        hidden="where the cotangent of z has the mean 0",
     ),
     Fault(
         "variance_term_dropped",
@@ -191,6 +194,9 @@ FAULTS: tuple[Fault, ...] = (
         19, 2,
         layers(_standardises),
         _x_bar(_without_variance_term),
+        kind="missing",
+        shows="at a normalisation by the mean and variance of its own input",
+        hidden="where the entries that are normalised are equal: z is 0",
     ),
     Fault(
         "statistics_held_constant",
@@ -198,6 +204,9 @@ FAULTS: tuple[Fault, ...] = (
         19, 1,
         layers(_standardises),
         _x_bar(_held),
+        kind="missing",
+        shows="at a normalisation by the mean and variance of its own input",
+        hidden="where the cotangent of z is orthogonal to 1 and to z: both means are 0",
     ),
     Fault(
         "given_statistics_differentiated",
@@ -205,6 +214,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         layers(lambda a, i, layer: isinstance(layer, ops.BatchNorm) and not _from_data(layer)),
         as_if(statistics="batch"),
+        kind="extra",
+        shows="at a batch normalisation by given statistics",
+        hidden="where the cotangent of z is orthogonal to 1 and to z: both means are 0",
+        like="evaluation mode differentiated as training mode",
     ),
     Fault(
         "places_not_counted",
@@ -212,6 +225,9 @@ FAULTS: tuple[Fault, ...] = (
         20, 2,
         layers(_batch_of_images),
         _x_bar(_divided_by_examples),
+        kind="factor",
+        shows="at a batch normalisation with spatial axes of more than one place",
+        hidden="where the cotangent of z is orthogonal to 1 and to z: both means are 0",
     ),
     Fault(
         "means_over_the_wrong_axis",
@@ -219,6 +235,9 @@ FAULTS: tuple[Fault, ...] = (
         21, 2,
         layers_of(ops.LayerNorm),
         _x_bar(_along_the_axis_before),
+        kind="axis",
+        shows="at a layer normalisation",
+        hidden="where all means along both axes are equal",
     ),
     Fault(
         "epsilon_forgotten",
@@ -228,6 +247,9 @@ FAULTS: tuple[Fault, ...] = (
         instead_of_x_bar(
             lambda right, layer, p, saved, y_bar: _without_epsilon(layer, p, saved, y_bar)
         ),
+        kind="argument",
+        shows="at any normalisation",
+        hidden="where epsilon is lost beside the variance by rounding",
     ),
     Fault(
         "gain_dropped",
@@ -235,6 +257,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         layers(lambda a, i, layer: isinstance(layer, ops.NORMALISATIONS) and "gamma" in a.own[i]),
         instead_of_x_bar(_without_gain),
+        kind="missing",
+        shows="at a normalisation with a gain",
+        hidden="where the gain is 1 throughout",
+        like="a normalisation differentiated without its affine part",
     ),
     Fault(
         "groups_taken_for_one",
@@ -242,6 +268,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         layers(lambda a, i, layer: isinstance(layer, ops.GroupNorm) and layer.groups > 1),
         _x_bar(_over_all_groups),
+        kind="axis",
+        shows="at a group normalisation with several groups",
+        hidden="where all groups have the same means of the cotangent",
+        like="means taken over all channels, as layer normalisation has it",
     ),
     Fault(
         "means_of_another_group",
@@ -249,6 +279,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         layers(lambda a, i, layer: isinstance(layer, ops.GroupNorm) and layer.groups > 1),
         _x_bar(_of_the_group_before),
+        kind="index",
+        shows="at a group normalisation with several groups",
+        hidden="where all groups have the same means of the cotangent",
+        like="the index of a group off by one",
     ),
     Fault(
         "root_mean_square_held_constant",
@@ -256,6 +290,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         layers_of(ops.RMSNorm),
         _x_bar(_held),
+        kind="missing",
+        shows="at an RMS normalisation",
+        hidden="where the cotangent of z is orthogonal to z",
+        like="statistics detached from the graph",
     ),
     Fault(
         "length_held_constant",
@@ -263,6 +301,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         layers_of(ops.WeightNormDense),
         instead_of_p_bar(_length_held),
+        kind="missing",
+        shows="at a weight-normalised dense layer",
+        hidden="where the gain's gradient is 0: the weight's has no part along the direction",
+        like="a norm treated as a constant",
     ),
     Fault(
         "dropout_mask_ignored",
@@ -270,6 +312,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 2,
         layers(_drops),
         instead_of_x_bar(_mask_ignored),
+        kind="index",
+        shows="at a dropout or stochastic depth that drops",
+        hidden="where nothing was dropped",
+        like="a mask drawn forward and not kept",
     ),
     Fault(
         "dropout_scale_once",
@@ -277,5 +323,9 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         layers(_drops),
         instead_of_x_bar(_scale_ignored),
+        kind="factor",
+        shows="at a dropout or stochastic depth that drops",
+        hidden="where everything was dropped",
+        like="a constant applied forward alone",
     ),
 )  # fmt: skip

@@ -37,6 +37,9 @@ FAULTS: tuple[Fault, ...] = (
         6, 2,
         penalty(lambda found: found.strength > 0),
         _penalty(lambda right, found, w, branch: -right(found, w, branch)),
+        kind="sign",
+        shows="at a penalty of some strength",
+        hidden="where every weight is 0, under an L2 penalty: so is its gradient",
     ),
     Fault(
         "penalty_missing",
@@ -44,6 +47,9 @@ FAULTS: tuple[Fault, ...] = (
         34, 1,
         penalty(lambda found: found.strength > 0),
         _penalty(lambda right, found, w, branch: np.zeros_like(w)),
+        kind="missing",
+        shows="at a penalty of some strength",
+        hidden="where every weight is 0, under an L2 penalty: so is its gradient",
     ),
     Fault(
         "decay_at_strength_zero",
@@ -53,6 +59,9 @@ FAULTS: tuple[Fault, ...] = (
         _penalty(
             lambda right, found, w, branch: right(replace(found, strength=0.01), w, branch)
         ),
+        kind="extra",
+        shows="at a penalty of strength 0",
+        hidden="where every weight is 0, under an L2 penalty: so is its gradient",
     ),
     Fault(
         "penalty_doubled",
@@ -60,6 +69,9 @@ FAULTS: tuple[Fault, ...] = (
         4, 1,
         penalty(lambda found: isinstance(found, data.L2) and found.strength > 0),
         _penalty(lambda right, found, w, branch: 2 * right(found, w, branch)),
+        kind="factor",
+        shows="at an L2 penalty of some strength",
+        hidden="where every weight is 0: so is the penalty's gradient",
     ),
     Fault(
         "penalty_tie_on_the_right",
@@ -68,5 +80,8 @@ FAULTS: tuple[Fault, ...] = (
         penalty(lambda found: isinstance(found, data.L1) and found.strength > 0),
         _penalty(_l1_on_the_right),
         convention=True,
+        kind="tie",
+        shows="at an L1 penalty of some strength",
+        hidden="where no weight is exactly 0",
     ),
 )  # fmt: skip

@@ -208,6 +208,9 @@ FAULTS: tuple[Fault, ...] = (
         28, 1,
         layers(_overlaps),
         instead_of_x_bar(_last_window_alone),
+        kind="accumulation",
+        shows="where the windows of a pooling overlap",
+        hidden="where each entry gets its share from the last of its windows alone",
     ),
     Fault(
         "average_not_divided",
@@ -215,6 +218,8 @@ FAULTS: tuple[Fault, ...] = (
         28, 1,
         layers(_averages),
         instead_of_x_bar(_undivided),
+        kind="factor",
+        shows="at an average of more than one entry",
     ),
     Fault(
         "padding_counted_wrongly",
@@ -222,6 +227,9 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         layers(lambda a, i, layer: isinstance(layer, AVERAGE) and any(layer.padding)),
         instead_of_x_bar(_padding_counted_otherwise),
+        kind="factor",
+        shows="at an average pooling with padding",
+        like="an attribute that the two passes read differently",
     ),
     Fault(
         "copies_overwritten",
@@ -235,6 +243,10 @@ FAULTS: tuple[Fault, ...] = (
             )
         ),
         instead_of_x_bar(_last_copy_alone),
+        kind="accumulation",
+        shows="at a nearest-neighbour upsampling by more than 1",
+        hidden="where the last of an entry's copies alone has a cotangent",
+        like="copies assigned where they should be added",
     ),
     Fault(
         "pad_sliced_off_by_one",
@@ -242,6 +254,9 @@ FAULTS: tuple[Fault, ...] = (
         26, 1,
         layers(_padding_matters),
         instead_of_x_bar(_padding_off_by_one),
+        kind="index",
+        shows="where something is padded before an axis",
+        hidden="where the padding is constant and the cotangent the same along the padded axes",
     ),
     Fault(
         "slice_written_aside",
@@ -249,6 +264,9 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         layers(_slice_has_room),
         instead_of_x_bar(_written_aside),
+        kind="index",
+        shows="at a slice with room beside it",
+        like="an offset that is off by one",
     ),
     Fault(
         "parts_swapped",
@@ -256,6 +274,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         layers(_equal_parts),
         instead_of_x_bar(_swapped),
+        kind="axis",
+        shows="at a concatenation whose first and last part have one shape",
+        hidden="where the gradients of both parts are equal",
+        like="the parts of a concatenation taken in another order",
     ),
     Fault(
         "transposed_again",
@@ -265,6 +287,10 @@ FAULTS: tuple[Fault, ...] = (
             lambda layer, x, y: not _is_its_own_inverse(layer) and _again(layer, y) == x
         ),
         _plainly(lambda layer, y_bar: permuted(y_bar, layer.order)),
+        kind="axis",
+        shows="at a permutation of axes that is not its own inverse, where sizes allow it",
+        hidden="where the cotangent is constant",
+        like="a permutation taken for its inverse",
     ),
     Fault(
         "not_transposed_back",
@@ -272,6 +298,9 @@ FAULTS: tuple[Fault, ...] = (
         23, 1,
         _permutes(lambda layer, x, y: _moves(layer) and x == y and max(x) > 1),
         _plainly(lambda layer, y_bar: 1 * y_bar),
+        kind="axis",
+        shows="at a permutation of axes with equal sizes",
+        hidden="where the cotangent is symmetric in these axes",
     ),
     Fault(
         "sum_not_repeated",
@@ -280,5 +309,8 @@ FAULTS: tuple[Fault, ...] = (
         layers(_sums_several),
         _plainly(lambda layer, y_bar: 1 * y_bar),
         loud=True,
+        kind="axis",
+        shows="at a sum of several entries of the network's input",
+        like="a reduction whose axis is not restored",
     ),
 )  # fmt: skip

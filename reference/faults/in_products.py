@@ -118,6 +118,9 @@ FAULTS: tuple[Fault, ...] = (
             )
         ),
         _changed(lambda a_bar, b_bar: (a_bar, -b_bar)),
+        kind="sign",
+        shows="at a difference, product, maximum or minimum of two tensors",
+        hidden="where nothing comes back to the second operand, as where it is never the maximum",
     ),
     Fault(
         "extremum_to_both",
@@ -125,6 +128,8 @@ FAULTS: tuple[Fault, ...] = (
         29, 1,
         layers(lambda a, i, layer: isinstance(layer, ops.Maximum | ops.Minimum)),
         instead_of_x_bar(lambda right, layer, p, saved, y_bar: (1 * y_bar, 1 * y_bar)),
+        kind="extra",
+        shows="at a maximum or minimum of two tensors",
     ),
     Fault(
         "own_value_for_the_other_s",
@@ -132,6 +137,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         layers(lambda a, i, layer: isinstance(layer, ops.Multiply) and _of_two_edges(a, i)),
         instead_of_x_bar(_own_value),
+        kind="argument",
+        shows="at a product of two different tensors",
+        hidden="where the two are equal",
+        like="d(ab) written as a da + b db",
     ),
     Fault(
         "repetitions_overwritten",
@@ -139,6 +148,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         layers(_repeats),
         instead_of_x_bar(_last_repetition),
+        kind="accumulation",
+        shows="where an operand of a sum, difference or product is repeated along an axis",
+        hidden="where the last repetition alone has a cotangent",
+        like="an assignment where broadcasting asks for a sum",
     ),
     Fault(
         "factor_not_transposed",
@@ -146,6 +159,9 @@ FAULTS: tuple[Fault, ...] = (
         23, 1,
         layers(_second_is_square),
         instead_of_x_bar(_not_transposed),
+        kind="axis",
+        shows="at a matrix product whose second factor is square",
+        hidden="where the second factor is symmetric",
     ),
     Fault(
         "bilinear_operands_exchanged",
@@ -153,6 +169,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         layers(_exchangeable),
         instead_of_x_bar(_exchanged),
+        kind="axis",
+        shows="at a bilinear layer of two different inputs with as many features",
+        hidden="where the two inputs are equal",
+        like="two operands taken for each other",
     ),
     Fault(
         "scale_dropped",
@@ -160,6 +180,9 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         layers(lambda a, i, layer: isinstance(layer, ops.Affine) and layer.scale != 1),
         instead_of_x_bar(lambda right, layer, p, saved, y_bar: 1 * y_bar),
+        kind="factor",
+        shows="at a multiple by another constant than 1",
+        like="a constant applied forward alone",
     ),
     Fault(
         "repeated_index_overwritten",
@@ -167,6 +190,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 2,
         layers(_meets_several_indices),
         instead_of_p_bar(_last_occurrence),
+        kind="accumulation",
+        shows="at an embedding that looks up several indices",
+        hidden="where no index is repeated",
+        like="rows assigned at an index where they should be added",
     ),
     Fault(
         "padding_index_counted",
@@ -175,5 +202,9 @@ FAULTS: tuple[Fault, ...] = (
         layers(lambda a, i, layer: isinstance(layer, ops.Embedding)
                and layer.padding_index is not None),
         _padding_counted,
+        kind="extra",
+        shows="at an embedding with a padding index",
+        hidden="where the padding index is not looked up",
+        like="an index that the backward pass does not leave out",
     ),
 )  # fmt: skip

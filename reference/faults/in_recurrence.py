@@ -176,6 +176,9 @@ FAULTS: tuple[Fault, ...] = (
         12, 1,
         _recurrences(lambda a, i, layer: type(layer) in GATES_EXCHANGED and layer.bias),
         _with_saved(_gate_with_another_s_bias),
+        kind="argument",
+        shows="at an LSTM or GRU with biases",
+        hidden="where the two gates have equal biases",
     ),
     Fault(
         "hidden_weight_not_transposed",
@@ -183,6 +186,9 @@ FAULTS: tuple[Fault, ...] = (
         31, 2,
         _recurrences(_uses_hidden_weight),
         _hidden_weight_not_transposed,
+        kind="axis",
+        shows="at a recurrence of several units, and of several steps or an initial state",
+        hidden="where the hidden weight of every gate is symmetric",
     ),
     Fault(
         "local_step_only",
@@ -190,6 +196,9 @@ FAULTS: tuple[Fault, ...] = (
         32, 1,
         _recurrences(_recurs),
         instead_of_x_bar(_local),
+        kind="missing",
+        shows="at a recurrence of several steps",
+        hidden="where no step sends anything back, as of an RNN with a hidden weight of 0",
     ),
     Fault(
         "last_step_skipped",
@@ -197,6 +206,9 @@ FAULTS: tuple[Fault, ...] = (
         32, 1,
         _recurrences(lambda a, i, layer: True),
         _with_saved(_without_last_step),
+        kind="index",
+        shows="at a recurrence",
+        hidden="where the last step's output, in one direction, has no cotangent",
     ),
     Fault(
         "initial_state_gradient_zero",
@@ -204,6 +216,9 @@ FAULTS: tuple[Fault, ...] = (
         38, 1,
         _recurrences(_has_initial),
         instead_of_x_bar(_no_initial),
+        kind="missing",
+        shows="at a recurrence with an initial state as input",
+        hidden="where nothing depends on it, as of an RNN with a hidden weight of 0",
     ),
     Fault(
         "lengths_ignored",
@@ -211,6 +226,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 2,
         _recurrences(_ends_early),
         _with_saved(lambda layer, p, saved: saved._replace(counts=None)),
+        kind="index",
+        shows="at a recurrence in which some example ends early",
+        hidden="where one direction's sequence has no cotangent beyond the lengths",
+        like="a mask applied forward alone",
     ),
     Fault(
         "reverse_direction_not_flipped",
@@ -218,6 +237,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         _recurrences(lambda a, i, layer: _both_ways(a, i, layer) and a.inputs_of(i)[0][1] > 1),
         _with_upstream(_reverse_flipped),
+        kind="axis",
+        shows="at a recurrence in both directions that returns a sequence of several steps",
+        hidden="where the backward direction's cotangent reads the same in both orders",
+        like="a reversed sequence not put back into order",
     ),
     Fault(
         "directions_swapped",
@@ -225,5 +248,9 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         _recurrences(_both_ways),
         _with_upstream(_directions_swapped),
+        kind="axis",
+        shows="at a recurrence in both directions that returns a sequence",
+        hidden="where both directions have the same cotangent",
+        like="two halves taken in the wrong order",
     ),
 )  # fmt: skip

@@ -1,16 +1,15 @@
 """Faults that no change of one backward function can state.
 
 A `Fault` remembers nothing and writes to none of its arguments.  Here are those that do, or
-that must know the values of a case: each makes a whole subject (a function of a case), or
-an optimiser's step, that is wrong in one way.
+that must know the values of a case: each makes a whole subject (a function of a case) that is
+wrong in one way.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,9 @@ from .. import network
 from ..arrays import Array, Arrays, Choice, Kink, Saved, regions
 from ..network import Branches, Overrides, Trace
 from ..pages import LAYERS
+from .of_optimisers import OPTIMISER_FAULTS as OPTIMISER_FAULTS  # offered here too
+from .of_optimisers import OptimiserFault as OptimiserFault
+from .survey import Kind, mimicked
 
 Subject = Callable[[Case], tuple[Array, Mapping[str, Array]]]
 
@@ -33,9 +35,9 @@ VALUES = "values"
 class SubjectFault:
     """One way for a subject to be wrong.
 
-    `name`, `summary`, `number`, `weight` and `convention` are as for a `Fault`.  `breaks` is
-    `VALUES`, or names the claim that fails (`checkers/manners.py`) although the gradients of a
-    first call are right.  `make()` makes a subject with a memory of its own.
+    What is also a `Fault`'s means the same.  `breaks` is `VALUES`, or names the claim that fails
+    (`checkers/manners.py`) although the gradients of a first call are right.  `make()` makes a
+    subject with a memory of its own.
     """
 
     name: str
@@ -45,6 +47,14 @@ class SubjectFault:
     breaks: str
     make: Callable[[], Subject]
     convention: bool = False
+    kind: Kind = field(kw_only=True)
+    shows: str = field(kw_only=True)
+    hidden: str = field(default="", kw_only=True)
+
+    @property
+    def mimics(self) -> str:
+        """What happened elsewhere, of which this is one more."""
+        return mimicked(self.number, "")
 
 
 # --- what outlives a call ---------------------------------------------------------------
@@ -220,161 +230,73 @@ SUBJECT_FAULTS: tuple[SubjectFault, ...] = (
         "buffer_not_zeroed",
         "gradients added to those of the call before",
         14, 2, "repeatable", _buffers_kept,
+        kind="state",
+        shows="from the second call on",
+        hidden="where the gradients of the calls before are 0",
     ),
     SubjectFault(
         "forward_pass_kept",
         "the way back through the forward pass of the call before",
         14, 1, "interleaved calls", _forward_pass_kept,
+        kind="state",
+        shows="from the second call on",
+        hidden="where the call before had the same values",
     ),
     SubjectFault(
         "upstream_overwritten",
         "the caller's upstream overwritten",
         16, 2, "caller's arrays", _writing(_into_upstream),
+        kind="state",
+        shows="at a last layer that keeps the shape, before a linear loss",
+        hidden="where that layer passes its upstream on as it is",
     ),
     SubjectFault(
         "input_overwritten",
         "the caller's input overwritten",
         16, 1, "caller's arrays", _writing(_into_input),
+        kind="state",
+        shows="at a network with an input that may be written to",
+        hidden="where the input's gradient equals the input",
     ),
     SubjectFault(
         "parameters_updated",
         "the caller's parameters updated within the gradient's computation",
         17, 1, "caller's arrays", _writing(_into_parameters),
+        kind="state",
+        shows="at a network with parameters that may be written to",
+        hidden="where every gradient is 0",
     ),
     SubjectFault(
         "one_array_for_all_parents",
         "one array returned for all parents of an addition, and added to in place",
         15, 2, VALUES, _one_array_for_all_parents,
+        kind="accumulation",
+        shows="at an addition",
+        hidden="where no parent of the addition has another use",
     ),
     SubjectFault(
         "last_maximum",
         "the last of several equal maxima taken for the maximum",
         28, 1, VALUES, _other_pieces(Choice), convention=True,
+        kind="tie",
+        shows="at a maximum over several entries",
+        hidden="where one of them alone is greatest",
     ),
     SubjectFault(
         "every_tie_on_the_right",
         "the slope on the right of every kink taken at the kink",
         29, 2, VALUES, _other_pieces(Kink), convention=True,
+        kind="tie",
+        shows="at every piecewise function",
+        hidden="where no argument is at a breakpoint",
     ),
     SubjectFault(
         "equal_maxima_counted_twice",
         "the cotangent of a maximum given twice where two are equal",
         29, 2, VALUES, _maxima_counted_twice,
+        kind="tie",
+        shows="at a maximum over several entries",
+        hidden="where one of them alone is greatest",
     ),
 )  # fmt: skip
 """Every fault of a subject, each with a name of its own."""
-
-
-# --- optimisers -------------------------------------------------------------------------
-
-
-class Rule(NamedTuple):
-    """An optimiser with its constants: initial_state(parameters) -> state, and
-
-    step(state, parameters, gradients) -> (parameters, state).  Nothing is written to.
-    """
-
-    initial_state: Callable[[Mapping[str, Array]], dict[str, Any]]
-    step: Callable[..., tuple[Arrays, dict[str, Any]]]
-
-
-@dataclass(frozen=True)
-class OptimiserFault:
-    """One way for an optimiser to be wrong: `wrong` for the rule `OPTIMISERS[optimiser]`."""
-
-    name: str
-    summary: str
-    number: int | None
-    weight: int
-    optimiser: str
-    wrong: Rule
-
-
-RATE, BETA_1, BETA_2, EPSILON, MOMENTUM = 0.01, 0.9, 0.999, 1e-8, 0.9
-"""The constants of the rules here: those that their papers and libraries propose."""
-
-
-def _zeros(parameters: Mapping[str, Array]) -> Arrays:
-    return {name: np.zeros_like(value) for name, value in parameters.items()}
-
-
-def _adam(exponent: Callable[[int, int, int], float]) -> Rule:
-    """Adam (Kingma and Ba 2015), with the exponent t of its correction as a function of
-
-    the step, from 1; the number of the parameter, from 0; and how many parameters there are.
-
-        m = b1 m + (1 - b1) g    v = b2 v + (1 - b2) g^2
-        theta' = theta - r (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon)
-    """
-
-    def initial_state(parameters: Mapping[str, Array]) -> dict[str, Any]:
-        return {"mean": _zeros(parameters), "square": _zeros(parameters), "steps": 0}
-
-    def step(
-        state: Mapping[str, Any], parameters: Mapping[str, Array], gradients: Mapping[str, Array]
-    ) -> tuple[Arrays, dict[str, Any]]:
-        new: dict[str, Any] = {"mean": {}, "square": {}, "steps": state["steps"] + 1}
-        moved: Arrays = {}
-        for k, (name, value) in enumerate(parameters.items()):
-            g, t = gradients[name], exponent(new["steps"], k, len(parameters))
-            m = new["mean"][name] = BETA_1 * state["mean"][name] + (1 - BETA_1) * g
-            v = new["square"][name] = BETA_2 * state["square"][name] + (1 - BETA_2) * g * g
-            root = np.sqrt(v / (1 - BETA_2**t))
-            moved[name] = value - RATE * (m / (1 - BETA_1**t)) / (root + EPSILON)
-        return moved, new
-
-    return Rule(initial_state, step)
-
-
-def _nesterov(looked_at: Callable[[Array, Array], Array]) -> Rule:
-    """Nesterov's momentum as libraries have it, with looked_at(v, v') for v'.
-
-    v' = mu v + g        theta' = theta - r (g + mu v')
-    """
-
-    def initial_state(parameters: Mapping[str, Array]) -> dict[str, Any]:
-        return {"velocity": _zeros(parameters)}
-
-    def step(
-        state: Mapping[str, Any], parameters: Mapping[str, Array], gradients: Mapping[str, Array]
-    ) -> tuple[Arrays, dict[str, Any]]:
-        old = state["velocity"]
-        new = {name: MOMENTUM * v + gradients[name] for name, v in old.items()}
-        moved = {
-            name: value - RATE * (gradients[name] + MOMENTUM * looked_at(old[name], new[name]))
-            for name, value in parameters.items()
-        }
-        return moved, {"velocity": new}
-
-    return Rule(initial_state, step)
-
-
-OPTIMISERS: Mapping[str, Rule] = {
-    "adam": _adam(lambda step, k, count: step),
-    "nesterov": _nesterov(lambda old, new: new),
-}
-"""The right rules, whose faults follow."""
-
-OPTIMISER_FAULTS: tuple[OptimiserFault, ...] = (
-    OptimiserFault(
-        "bias_correction_missing",
-        "Adam without the correction of its bias",
-        35, 1, "adam", _adam(lambda step, k, count: math.inf),
-    ),
-    OptimiserFault(
-        "bias_corrected_as_at_first",
-        "Adam corrected at every step as at the first",
-        35, 1, "adam", _adam(lambda step, k, count: 1),
-    ),
-    OptimiserFault(
-        "steps_counted_per_parameter",
-        "Adam's step counted once for every parameter",
-        35, 1, "adam", _adam(lambda step, k, count: (step - 1) * count + k + 1),
-    ),
-    OptimiserFault(
-        "velocity_looked_at_too_early",
-        "Nesterov's momentum with the velocity before its update",
-        35, 1, "nesterov", _nesterov(lambda old, new: old),
-    ),
-)  # fmt: skip
-"""Every fault of an optimiser, each with a name of its own."""

@@ -70,9 +70,14 @@ class Evidence:
         if not np.array_equal(finite, np.isfinite(g)):
             return False
         bound = self.larger(name, w) * self.allowed[name] if allowed is None else allowed[name]
+        if bound.shape != w.shape:  # both are of another shape than is right
+            bound = np.max(bound, initial=0.0)
         with np.errstate(invalid="ignore"):
             close = (np.abs(g - w) <= bound) | ~finite
-        return bool((close | self.open[name]).all() if name in self.open else close.all())
+        open_ones = self.open.get(name)
+        if open_ones is not None and open_ones.shape == w.shape:
+            close |= open_ones
+        return bool(close.all())
 
     def near(self, name: str, w: Array | None) -> bool:
         """Whether it is w to half of its digits: no mistake that is not w's own is so near."""
@@ -120,12 +125,12 @@ class Evidence:
         case = replace(self.case, dtype=self.noise.dtype)
         try:
             noise = rounding.measure(case, seed=case.seed, normwise=True, overrides=overrides)
-        except (TypeError, ValueError, IndexError):  # nor what it computes with
+        except Exception:  # nor what it computes with
             return None
-        names = [n for n in self.names if n != "loss"]
+        names = [n for n in self.names if n != "loss" and self.given[n] is not None]
         for name in names:
             off, size = noise.deviations[name].mean(axis=0), noise.norm(name)
-            if not norm(off) <= BIASED * size:
+            if off.shape != self.allowed[name].shape or not norm(off) <= BIASED * size:
                 return None
         return {n: allowed_in_entries(noise, n, ALPHA) + self.allowed[n] for n in names}
 

@@ -242,7 +242,7 @@ def _factor(here: Held) -> Iterator[Shape]:
 
     if not here.fits(k * here.c, k):
         return
-    if abs(k) > off:  # else it is zero, as far as rounding can tell
+    if abs(k) > off and abs(k - 1) > off:  # else it is zero, or right, as far as rounding can tell
         yield Shape("sign" if abs(k + 1) <= off else "factor", _said(found), holds)
 
 

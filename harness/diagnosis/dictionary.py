@@ -34,7 +34,7 @@ from backproof.planting import blamed_for
 from backproof.reference.faults.catalogue import Fault, overrides, sites
 
 CONFIRMED_ON = 2
-"""Further draws on which a name must fit and show; one, where no more of DRAWS show it."""
+"""Further draws on which a name must fit and show; one, where no more show it."""
 
 RESOLVED = 10.0
 """A draw shows a fault that changes an entry by so many times what rounding is allowed.
@@ -54,7 +54,7 @@ def named(
         (fault, site) for fault in faults if not fault.convention
         for site in sites(a) if fault.applies(a, site)
     ]  # fmt: skip
-    found = [pair for pair in possible if fits(first, with_fault(first, pair))]
+    found = [pair for pair in possible if fits(first, pair, with_fault(first, pair))]
     found = _confirmed(found, further) if found else []
     if found:
         found = _for_any_batch(found, of_another_batch(case, subject))
@@ -84,11 +84,25 @@ def with_fault(there: Evidence, pair: Pair) -> dict[str, Any]:
     return {n: None if g is None else np.asarray(g, np.float64) for n, g in found.items()}
 
 
-def fits(there: Evidence, wrong: dict[str, Any]) -> bool:
-    """Whether the subject gives these gradients, and the right loss: the fault leaves it."""
+def fits(there: Evidence, pair: Pair, wrong: dict[str, Any]) -> bool:
+    """Whether the subject gives these gradients, and the right loss: the fault leaves it.
+
+    Where it is near and yet not within the right gradients' rounding, the faulty reference's
+    own is measured: where nothing comes back in right code, nothing is rounded.
+    """
     wrong = {**wrong, "loss": there.right["loss"]}
     with np.errstate(all="ignore"):
-        return all(there.same(name, wrong[name]) for name in there.names)
+        if all(there.same(name, wrong[name]) for name in there.names):
+            return True
+        if not all(there.near(name, wrong[name]) for name in there.names):
+            return False
+        (fault, site), a = pair, there.case.architecture
+        if not fault.applies(a, site):
+            return False
+        allowed = there.allowed_with(overrides(fault, a, site))
+        return allowed is not None and all(
+            there.same(name, wrong[name], allowed) for name in there.names if name != "loss"
+        )
 
 
 def _shows(there: Evidence, wrong: dict[str, Any]) -> bool:
@@ -117,7 +131,7 @@ def _confirmed(found: Iterable[Pair], further: Further) -> list[Pair]:
         shown = {
             pair: times + _shows(there, wrong[pair])
             for pair, times in shown.items()
-            if fits(there, wrong[pair])
+            if fits(there, pair, wrong[pair])
         }
     return [pair for pair, times in shown.items() if times]
 
@@ -126,4 +140,4 @@ def _for_any_batch(found: list[Pair], there: Evidence | None) -> list[Pair]:
     """Those that fit for another batch too; all of them where the subject has none."""
     if there is None:
         return found
-    return [pair for pair in found if fits(there, with_fault(there, pair))]
+    return [pair for pair in found if fits(there, pair, with_fault(there, pair))]

@@ -6,8 +6,8 @@ a name, a factor, a pattern that does not come back there was a coincidence.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,15 @@ from backproof.reference.arrays import Array, Arrays
 
 DRAWS = 4
 """Further draws of values at most; where the lane is not generic, half of them are."""
+
+CLOSE_DRAWS = 4
+"""Then so many close by, where what shows for few values shows again."""
+
+CLOSE = 2.0**-4
+"""By how much those are off, relatively: far more than rounding, too little for other pieces."""
+
+BIASED = 0.5
+"""Of 32 replicas noise averages to 0.18 of its size."""
 
 Given = Mapping[str, Array | None]
 
@@ -47,8 +56,11 @@ class Evidence:
     allowed: Arrays
     open: Arrays
 
-    def same(self, name: str, w: Array | None) -> bool:
-        """Whether the subject's gradient of a tensor is w, as far as rounding can tell."""
+    def same(self, name: str, w: Array | None, allowed: Mapping[str, Array] | None = None) -> bool:
+        """Whether the subject's gradient of a tensor is w, as far as rounding can tell.
+
+        `allowed` is what rounding may do to w, by default the right gradient's share of it.
+        """
         g = self.given[name]
         if g is None or w is None:
             return g is w
@@ -57,10 +69,25 @@ class Evidence:
         finite = np.isfinite(w)
         if not np.array_equal(finite, np.isfinite(g)):
             return False
-        close = np.abs(g - w) <= self.larger(name, w) * self.allowed[name] if g.size else finite
-        if finite.all():
-            return bool((close | self.open[name]).all()) if name in self.open else bool(close.all())
-        return bool((close | ~finite | self.open.get(name, False)).all())
+        bound = self.larger(name, w) * self.allowed[name] if allowed is None else allowed[name]
+        if bound.shape != w.shape:  # both are of another shape than is right
+            bound = np.max(bound, initial=0.0)
+        with np.errstate(invalid="ignore"):
+            close = (np.abs(g - w) <= bound) | ~finite
+        open_ones = self.open.get(name)
+        if open_ones is not None and open_ones.shape == w.shape:
+            close |= open_ones
+        return bool(close.all())
+
+    def near(self, name: str, w: Array | None) -> bool:
+        """Whether it is w to half of its digits: no mistake that is not w's own is so near."""
+        g = self.given[name]
+        if g is None or w is None or g.shape != w.shape:
+            return g is w
+        with np.errstate(invalid="ignore"):
+            off = np.where(g == w, 0.0, g - w)  # infinities too
+        unit = rounding.UNIT[self.noise.dtype]
+        return norm(off) <= np.sqrt(unit) * norm(w) or self.same(name, w)
 
     def larger(self, name: str, w: Array) -> float:
         """By how much the rounding of w exceeds that of the right gradient, which is known.
@@ -87,6 +114,25 @@ class Evidence:
         """The reference's gradients with faults planted, from the same forward pass."""
         with np.errstate(all="ignore"):
             return network.backward(self.case, self.trace, overrides=overrides)
+
+    def allowed_with(self, overrides: network.Overrides) -> Arrays | None:
+        """What rounding may do to these, as it is measured of the right ones.
+
+        None where a planted function does not take replicas, so that its deviations are no
+        noise: noise of K replicas averages to 1/sqrt(K) of its size, what a function mistakes
+        for another batch does not.
+        """
+        case = replace(self.case, dtype=self.noise.dtype)
+        try:
+            noise = rounding.measure(case, seed=case.seed, normwise=True, overrides=overrides)
+        except Exception:  # nor what it computes with
+            return None
+        names = [n for n in self.names if n != "loss" and self.given[n] is not None]
+        for name in names:
+            off, size = noise.deviations[name].mean(axis=0), noise.norm(name)
+            if off.shape != self.allowed[name].shape or not norm(off) <= BIASED * size:
+                return None
+        return {n: allowed_in_entries(noise, n, ALPHA) + self.allowed[n] for n in names}
 
 
 def gather(case: Case, subject: Subject) -> Evidence | None:
@@ -122,9 +168,7 @@ def _beside_ties(found: Evidence, case: Case) -> Evidence:
     if not tied:
         return found
     masks = {n: m for n, m in ties.undecided(case, tied).items() if n in found.given and m.any()}
-    decided = Evidence(
-        found.case, found.trace, found.right, found.given, found.noise, found.allowed, masks
-    )
+    decided = replace(found, open=masks)
     return decided if decided.wrong else found
 
 
@@ -134,8 +178,8 @@ def _beside_ties(found: Evidence, case: Case) -> Evidence:
 class Further:
     """Evidence on further values of the same network, drawn when it is first looked at.
 
-    A subject that can only be asked once gives none: whatever it raises there is not the
-    failure at hand.
+    Drawn anew first, then close by.  A subject that can only be asked once gives none:
+    whatever it raises there is not the failure at hand.
     """
 
     def __init__(self, case: Case, subject: Subject) -> None:
@@ -159,14 +203,39 @@ def _drawn(case: Case, subject: Subject) -> Iterator[Evidence]:
         found = asked_again(case.architecture, seed, lane, case, subject)
         if found is not None:
             yield found
+    for k in range(CLOSE_DRAWS):
+        found = close_by(case, subject, CLOSE, k)
+        if found is not None:
+            yield found
+
+
+def close_by(case: Case, subject: Subject, scale: float, k: int) -> Evidence | None:
+    """Evidence on the case with every parameter and the input off by a relative size.
+
+    Its data and targets stay.  `k` numbers the draw.
+    """
+
+    def moved(name: str, x: Array) -> Array:
+        draw = stream(case.seed, f"close by/{k}/{name}").standard_normal(x.shape)
+        off: Array = (x * (1 + scale * draw)).astype(x.dtype)
+        off.flags.writeable = False
+        return off
+
+    x = None if case.input is None else moved("input", case.input)
+    parameters = {n: moved(n, p) for n, p in case.parameters.items()}
+    return _gathered(lambda: replace(case, parameters=parameters, input=x), subject)
 
 
 def asked_again(
     architecture: Architecture, seed: int, lane: Lane, case: Case, subject: Subject
 ) -> Evidence | None:
     """Evidence on other values; None where there is none to be had."""
+    return _gathered(lambda: draw_case(architecture, seed, lane, case.dtype), subject)
+
+
+def _gathered(make: Callable[[], Case], subject: Subject) -> Evidence | None:
     try:
-        return gather(draw_case(architecture, seed, lane, case.dtype), subject)
+        return gather(make(), subject)
     except Exception:  # what it does on other values is not the failure at hand
         return None
 

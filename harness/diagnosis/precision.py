@@ -6,10 +6,9 @@ Every number that was given has few significant bits, and is the right one round
 was held in a narrower format, or cast to whole numbers.  (By chance an entry of p bits has no
 more than b with probability 2^(b - p).)
 
-Or the errors are as large as rounding with a larger unit would make them: the unit that
-explains them is the rms of their sizes, each relative to the terms that its entry is summed
-from.  So would be those of a slightly wrong formula; but a formula errs alike for values close
-by, and rounding does not.  So the subject is asked again on values off by a few of these
+Or the errors are as large as rounding with a larger unit would make them: |g - c| / |c|.  So
+would be those of a slightly wrong formula; but a formula errs alike for values close by, and
+rounding does not.  So the subject is asked again on values off by a few of these
 units: errors that are uncorrelated with the first are rounding, others are not.
 """
 
@@ -20,6 +19,7 @@ from collections.abc import Callable
 import numpy as np
 
 from backproof.checkers.noise import UNIT
+from backproof.checkers.rounding import norm
 from backproof.diagnosis.evidence import Evidence
 from backproof.reference.arrays import Array
 
@@ -43,6 +43,9 @@ MOVED = 8.0
 
 ENOUGH = 24
 """Errors, over all asks, of which a correlation is taken: by chance it is 0.2 at most, mostly."""
+
+ALIKE = 16.0
+"""Mean squares of such errors that still are one size: to two bits.  Few roundings decide them."""
 
 Asks = Callable[[float, int], Evidence | None]
 """Evidence on the case with every value off by a relative size, at random by a number."""
@@ -83,7 +86,7 @@ def _held_in(g: Array, c: Array, allowed: Array, precision: int) -> str:
 
 
 def _computed_in(first: Evidence, tensor: str, ask: Asks) -> str:
-    """The unit roundoff that explains the errors, where they are those of rounding."""
+    """The bits to which it is right, where the errors are those of rounding."""
     errors = _errors(first, tensor)
     unit = float(np.sqrt(np.mean(errors**2))) if errors.size else 0.0
     if not UNIT[first.noise.dtype] < unit <= 2.0**-FEWEST:
@@ -95,7 +98,7 @@ def _computed_in(first: Evidence, tensor: str, ask: Asks) -> str:
             return ""
         together.append(np.mean(errors * again))
         sizes.append(np.mean(again**2))
-    if ASKED * errors.size < ENOUGH or not all(0.25 < s / unit**2 < 4 for s in sizes):
+    if ASKED * errors.size < ENOUGH or not all(1 / ALIKE < s / unit**2 < ALIKE for s in sizes):
         return ""
     correlation = np.mean(together) / np.sqrt(unit**2 * np.mean(sizes))
     if abs(correlation) > 0.5:
@@ -104,9 +107,8 @@ def _computed_in(first: Evidence, tensor: str, ask: Asks) -> str:
 
 
 def _errors(there: Evidence, tensor: str) -> Array:
-    """The errors relative to the terms that entries are summed from, flat; of all that have any."""
-    g, c = there.given.get(tensor), there.right[tensor]
-    if g is None or g.shape != c.shape or not np.isfinite(g).all():
+    """The errors relative to the gradient's rms, flat; none where it was not given, or is zero."""
+    g, c = there.given.get(tensor), np.asarray(there.right[tensor])
+    if g is None or g.shape != c.shape or not np.isfinite(g).all() or not c.any():
         return np.zeros(0)
-    terms = there.noise.entries(tensor) / UNIT[there.noise.dtype]
-    return np.where(terms > 0, (g - c) / np.where(terms > 0, terms, 1.0), 0.0).reshape(-1)
+    return np.asarray((g - c) / (norm(c) / np.sqrt(c.size))).reshape(-1)

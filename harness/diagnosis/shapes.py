@@ -108,6 +108,8 @@ def _holds_elsewhere(shape: Shape, further: Further, tensor: str) -> bool:
         found = held(there, tensor)
         if found is None or found.g.shape != found.c.shape or not np.isfinite(found.c).all():
             continue
+        if shape.name == "entries" and not found.wrong.any():
+            continue  # it shows for few values
         if not shape.holds(found):
             return False
         tried += 1
@@ -240,7 +242,7 @@ def _factor(here: Held) -> Iterator[Shape]:
 
     if not here.fits(k * here.c, k):
         return
-    if abs(k) > off:  # else it is zero, as far as rounding can tell
+    if abs(k) > off and abs(k - 1) > off:  # else it is zero, or right, as far as rounding can tell
         yield Shape("sign" if abs(k + 1) <= off else "factor", _said(found), holds)
 
 
@@ -334,8 +336,6 @@ def _entries(here: Held) -> Iterator[Shape]:
         return
 
     def holds(there: Held) -> bool:
-        if not there.wrong.any():
-            return True  # nothing shows there
         return where(there.wrong, there.blank, there.masks) == place or _within(there, place)
 
     stands = _in(here, here.wrong)

@@ -21,7 +21,7 @@ from backproof.reference.faults.catalogue import Fault, sites
 NETWORKS = 6000
 """Random networks among which places are looked for, at most."""
 
-CHOICE = 4
+CHOICE = 2
 """Places looked for to choose one of, so that a fault is planted in different operators."""
 
 SINGLE_EVERY = 4

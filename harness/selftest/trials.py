@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -34,7 +33,8 @@ from backproof.reference.faults.catalogue import FAULTS, Fault, sites
 from backproof.selftest.places import Application, kind_at
 from backproof.shrinking import shrink
 
-LANES: tuple[Lane, ...] = ("generic", "generic", "tie", "generic", *("extreme",) * len(EXTREMES))
+EXTREME: tuple[Lane, ...] = ("extreme",) * len(EXTREMES)
+LANES: tuple[Lane, ...] = ("generic", "generic", "tie", "generic", *EXTREME)
 """The draws of values in turn, until the fault shows; of the extreme lane every kind."""
 
 HELD_OUT_DRAWS = 8
@@ -94,6 +94,8 @@ def run_trial(encoded: bytes) -> bytes:
 def trial(application: Application, *, reduce: bool = False) -> Trial:
     """Plant a fault, and see what the harness makes of it."""
     fault, site = BY_NAME[application.fault], application.site
+    if fault.convention:
+        return _of_a_convention(application, fault)
     case = first_shown(application, fault)
     if case is None:
         return Trial(application, shown=False)
@@ -122,6 +124,18 @@ def trial(application: Application, *, reduce: bool = False) -> Trial:
         seconds=seconds,
         minimal=smallest(case, fault, site) if reduce else None,
     )
+
+
+def _of_a_convention(application: Application, fault: Fault) -> Trial:
+    """Plant another slope where several are right, and see that it passes."""
+    subject = planted(fault, application.site)
+    for case in draws(application):
+        right, other = reference_subject(case)[1], subject(case)[1]
+        if all(np.array_equal(right[n], other[n], equal_nan=True) for n in right):
+            continue
+        verdict = _short(verify(case, subject))
+        return Trial(application, shown=True, lane=case.lane, seed=case.seed, verdict=verdict)
+    return Trial(application, shown=False)
 
 
 def _short(verdict: Verdict) -> Verdict:
@@ -207,7 +221,7 @@ def _named_wrongly(case: Case, fault: Fault, site: str, tensor: str) -> str:
         there = gather(
             draw_case(case.architecture, seed, "generic", case.dtype), planted(fault, site)
         )
-        if there is not None and not fits(there, with_fault(there, other)):
+        if there is not None and not fits(there, other, with_fault(there, other)):
             return causes[0].name
     return ""
 

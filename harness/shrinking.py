@@ -216,7 +216,8 @@ def _plainer(layer: Any) -> Iterator[Any]:
         if field.name in SIZES:
             for n in sorted({1, 2, value // 2, value - 1}):
                 if 0 < n < value:
-                    yield msgspec.structs.replace(layer, **{field.name: n})
+                    with contextlib.suppress(ValueError):  # that its groups do not divide
+                        yield msgspec.structs.replace(layer, **{field.name: n})
         elif field.name == "bias" and value:
             yield msgspec.structs.replace(layer, bias=False)
         elif field.name in others and value != field.default:

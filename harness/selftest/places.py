@@ -6,7 +6,7 @@ within the budget is a defect of the generator, and is reported as such.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -21,8 +21,8 @@ from backproof.reference.faults.catalogue import Fault, sites
 NETWORKS = 6000
 """Random networks among which places are looked for, at most."""
 
-CHOICE = 2
-"""Places looked for to choose one of, so that a fault is planted in different operators."""
+AT_LEAST = 400
+"""Random networks that every fault is looked for in: of what they offer, different operators."""
 
 SINGLE_EVERY = 4
 """Every fourth application is in float32."""
@@ -42,7 +42,7 @@ def applications(
     faults: Sequence[Fault], each: int, seed: int, networks: int = NETWORKS
 ) -> dict[str, list[Application]]:
     """Up to `each` applications of every fault, in different operators as far as there are."""
-    found = _places(faults, CHOICE * each, seed, networks)
+    found = _places(faults, each, seed, networks)
     return {
         fault.name: [
             Application(
@@ -58,21 +58,26 @@ def applications(
 Places = Mapping[str, list[tuple[Architecture, str]]]
 
 
-def _places(faults: Sequence[Fault], enough: int, seed: int, networks: int) -> Places:
-    """For each fault a site in each of the first networks that have one."""
+def _places(faults: Sequence[Fault], each: int, seed: int, networks: int) -> Places:
+    """For each fault a site in each of the first networks that have one, of its rarest kind."""
     found: dict[str, list[tuple[Architecture, str]]] = {fault.name: [] for fault in faults}
+    kinds: dict[str, Counter[str]] = {fault.name: Counter() for fault in faults}
     missing = list(faults)
     seen = Seen()
     for i in range(networks):
+        (a,) = generate(Limits(), "generic", "float64", seed * 2**32 + i, 1, seen)
+        there = {site: kind_at(a, site) for site in sites(a)}
+        for fault in missing:
+            known = kinds[fault.name]
+            fitting = [site for site in there if fault.applies(a, site)]
+            site = min(fitting, key=lambda s: known[there[s]], default=None)
+            if site is not None and known[there[site]] < each:
+                found[fault.name].append((a, site))
+                known[there[site]] += 1
+        if i + 1 >= AT_LEAST:
+            missing = [fault for fault in missing if len(found[fault.name]) < each]
         if not missing:
             break
-        (a,) = generate(Limits(), "generic", "float64", seed * 2**32 + i, 1, seen)
-        there = sites(a)
-        for fault in missing:
-            fitting = [site for site in there if fault.applies(a, site)]
-            if fitting:
-                found[fault.name].append((a, fitting[i % len(fitting)]))
-        missing = [fault for fault in missing if len(found[fault.name]) < enough]
     return found
 
 

@@ -33,8 +33,9 @@ from backproof.reference.faults.catalogue import FAULTS, Fault, sites
 from backproof.selftest.places import Application, kind_at
 from backproof.shrinking import shrink
 
-EXTREME: tuple[Lane, ...] = ("extreme",) * len(EXTREMES)
-LANES: tuple[Lane, ...] = ("generic", "generic", "tie", "generic", *EXTREME)
+EXTREME: tuple[Lane, ...] = ("extreme",)
+USUAL: tuple[Lane, ...] = ("generic", "generic", "tie", "generic")
+LANES: tuple[Lane, ...] = USUAL + EXTREME * len(EXTREMES)
 """The draws of values in turn, until the fault shows; of the extreme lane every kind."""
 
 HELD_OUT_DRAWS = 8

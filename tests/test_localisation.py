@@ -1,4 +1,4 @@
-"""The operator at fault is found, also of a subject that gives the gradients of parameters alone."""
+"""The operator at fault is found, also of a subject that hides its cotangents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The harness is measured by the faults that it finds: a part of `backproof selftest`, and its sums."""
+"""The harness is measured by the faults that it finds: a part of `selftest`, and its sums."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ a verdict allows and far below what it may overlook.  FAIL is demanded, blamed o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,15 +79,25 @@ def shows(
     `right` holds the gradients without it.
     """
     _, wrong = planted(fault, site)(case)
-    produced = _produced(case, site)
-    for name in produced:
+    return differs(right, wrong, _produced(case, site), measured)
+
+
+def differs(
+    right: Mapping[str, Array],
+    wrong: Mapping[str, Array | None],
+    names: Iterable[str],
+    measured: rounding.Rounding,
+    deviations: float = SHOWS,
+) -> bool:
+    """Whether some of these gradients is off by more than so many rounding deviations."""
+    for name in names:
         g = wrong.get(name)
         if g is None or np.shape(g) != right[name].shape or g.dtype != right[name].dtype:
             return True
         change = np.asarray(g, dtype=np.float64) - right[name]
         if not np.isfinite(change).all():
             return True
-        if rounding.norm(change) > SHOWS * measured.norm(name) > 0:
+        if rounding.norm(change) > deviations * measured.norm(name) > 0:
             return True
     return False
 

@@ -65,8 +65,9 @@ def table(first: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def _by_checker(count: Callable[[str], int], total: int) -> list[str]:
-    return [share(count(checker), total) for checker in CHECKERS]
+def _cells(rows: Sequence[Row], objects: Callable[[Row, str], bool]) -> list[str]:
+    """For each checker the share of the rows in which it objects."""
+    return [share(sum(objects(row, c) for row in rows), len(rows)) for c in CHECKERS]
 
 
 def fault_of(row: Row) -> str:
@@ -86,8 +87,7 @@ def detection(rows: Sequence[Row], found: Search) -> str:
     lines = []
     for kind, some in named.items():
         faults = {fault_of(row) for row in some}
-        cells = _by_checker(lambda c, some=some: sum(r.caught(c) for r in some), len(some))  # type: ignore[misc]
-        lines.append([kind, str(len(faults)), str(len(some)), *cells])
+        lines.append([kind, str(len(faults)), str(len(some)), *_cells(some, Row.caught)])
     text = "\n## Planted faults\n\n" + _about_places(shown, found) + "\n"
     text += table(["class of fault", "faults", "trials", *CHECKERS], lines)
     return text + "\n" + _beside(shown) + "\n" + _missed(shown)
@@ -154,8 +154,7 @@ def alarms(rows: Sequence[Row]) -> str:
     for lane, label in words.items():
         some = [row for row in right if row.point.lane == lane]
         if some:
-            cells = _by_checker(lambda c, some=some: sum(r.either_way(c) for r in some), len(some))  # type: ignore[misc]
-            lines.append([label, str(len(some)), *cells])
+            lines.append([label, str(len(some)), *_cells(some, Row.either_way)])
     undecided = sum(row.said[OURS] == "undecided" for row in right)
     return (
         "\n## False alarms\n\nRandom networks, and those above, without any fault.\n\n"

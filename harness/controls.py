@@ -87,9 +87,8 @@ def differs(
     wrong: Mapping[str, Array | None],
     names: Iterable[str],
     measured: rounding.Rounding,
-    deviations: float = SHOWS,
 ) -> bool:
-    """Whether some of these gradients is off by more than so many rounding deviations."""
+    """Whether some of these gradients is off by more than `SHOWS` rounding deviations."""
     for name in names:
         g = wrong.get(name)
         if g is None or np.shape(g) != right[name].shape or g.dtype != right[name].dtype:
@@ -97,7 +96,7 @@ def differs(
         change = np.asarray(g, dtype=np.float64) - right[name]
         if not np.isfinite(change).all():
             return True
-        if rounding.norm(change) > deviations * measured.norm(name) > 0:
+        if rounding.norm(change) > SHOWS * measured.norm(name) > 0:
             return True
     return False
 

@@ -8,7 +8,7 @@ a verdict allows and far below what it may overlook.  FAIL is demanded, blamed o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,7 +79,17 @@ def shows(
     `right` holds the gradients without it.
     """
     _, wrong = planted(fault, site)(case)
-    for name in produced(case, site):
+    return differs(right, wrong, _produced(case, site), measured)
+
+
+def differs(
+    right: Mapping[str, Array],
+    wrong: Mapping[str, Array | None],
+    names: Iterable[str],
+    measured: rounding.Rounding,
+) -> bool:
+    """Whether some of these gradients is off by more than `SHOWS` rounding deviations."""
+    for name in names:
         g = wrong.get(name)
         if g is None or np.shape(g) != right[name].shape or g.dtype != right[name].dtype:
             return True
@@ -91,7 +101,7 @@ def shows(
     return False
 
 
-def produced(case: Case, site: str) -> tuple[str, ...]:
+def _produced(case: Case, site: str) -> tuple[str, ...]:
     """The tensors whose gradients the operator at a site produces."""
     a = case.architecture
     if site == FAN_OUT:

@@ -79,7 +79,7 @@ def shows(
     `right` holds the gradients without it.
     """
     _, wrong = planted(fault, site)(case)
-    return differs(right, wrong, _produced(case, site), measured)
+    return differs(right, wrong, produced(case, site), measured)
 
 
 def differs(
@@ -101,7 +101,7 @@ def differs(
     return False
 
 
-def _produced(case: Case, site: str) -> tuple[str, ...]:
+def produced(case: Case, site: str) -> tuple[str, ...]:
     """The tensors whose gradients the operator at a site produces."""
     a = case.architecture
     if site == FAN_OUT:

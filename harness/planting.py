@@ -62,3 +62,14 @@ def blamed_for(architecture: Architecture, site: str) -> str:
         )
         return producer(architecture, weight)
     return operator_at(architecture, site)
+
+
+def produced(architecture: Architecture, site: str) -> tuple[str, ...]:
+    """The tensors whose gradients the operator at a site produces."""
+    a = architecture
+    if site == FAN_OUT:
+        return tuple(dict.fromkeys(slot.source for slot in a.named_slots.values()))
+    if site.startswith("penalties"):
+        return tuple(name for name in a.parameters if is_weight(name))
+    mine = [slot for slot in a.slots if slot.site == site]
+    return tuple(s.name if s.name in a.named_slots else s.source for s in mine)

@@ -30,7 +30,7 @@ from backproof.checkers.outcome import FAN_OUT, operator_at, producer
 from backproof.checkers.verdict import Subject
 from backproof.diagnosis.cause import Cause
 from backproof.diagnosis.evidence import Evidence, Further, of_another_batch
-from backproof.planting import blamed_for
+from backproof.planting import blamed_for, produced
 from backproof.reference.faults.catalogue import Fault, overrides, sites
 
 CONFIRMED_ON = 2
@@ -48,17 +48,23 @@ Pair = tuple[Fault, str]
 def named(
     case: Case, subject: Subject, first: Evidence, further: Further, faults: Sequence[Fault]
 ) -> tuple[Cause, ...]:
-    """The faults that give what the subject gives, the likeliest first."""
+    """The faults that give what the subject gives, the likeliest first.
+
+    `first` is evidence on the case, with something wrong.
+    """
     a = case.architecture
+    if first.wrong[0] == "loss":
+        return ()
+    there = [site for site in sites(a) if _may_start(first, site)]
     possible = [
         (fault, site) for fault in faults if not fault.convention
-        for site in sites(a) if fault.applies(a, site)
+        for site in there if fault.applies(a, site)
     ]  # fmt: skip
     found = [pair for pair in possible if _fits(first, pair, with_fault(first, pair))]
     found = _confirmed(found, further) if found else []
     if found:
         found = _for_any_batch(found, of_another_batch(case, subject))
-    blamed = producer(a, first.wrong[0]) if first.wrong else ""
+    blamed = producer(a, first.wrong[0])
     order = {pair: k for k, pair in enumerate(possible)}
 
     def rank(pair: Pair) -> tuple[int, bool, int]:
@@ -66,6 +72,21 @@ def named(
         return -fault.weight, blamed_for(a, site) != blamed, order[pair]
 
     return tuple(_cause(a, pair) for pair in sorted(found, key=rank))
+
+
+def _may_start(first: Evidence, site: str) -> bool:
+    """Whether what is wrong may have begun at a site: of a large network at few of them.
+
+    The first wrong tensor is one that the site produces; or, where not all of those are given,
+    none that comes before all of them on the way back.
+    """
+    names = list(first.case.architecture.tensors)
+    wrong, mine = first.wrong[0], produced(first.case.architecture, site)
+    if wrong in mine:
+        return True
+    if all(name in first.given for name in mine):
+        return False
+    return names.index(wrong) > min(map(names.index, mine))
 
 
 def _cause(a: Architecture, pair: Pair) -> Cause:

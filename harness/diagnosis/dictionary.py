@@ -8,7 +8,8 @@ to them, is a candidate.  It becomes a name by what it says of further values of
 * on one of them at least it is far from right, in units of what is allowed to rounding: else
   the draw confirms nothing, since right code fits it as well as wrong;
 * it fits for a batch of another size, where there is one: mistakes that come to the same
-  because two sizes happen to be equal part there.
+  because two sizes happen to be equal part there; and for much larger and much smaller values,
+  where what saturates here does not, and what is cast to whole numbers is not zero.
 
 An unknown mistake meets these by being the same function of the values, and then the name is
 right.  Several that remain are ranked by how often such a mistake is made; of equals the one
@@ -19,7 +20,7 @@ One forward pass serves all: a fault changes the way back alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from backproof.architectures.cases import Case
 from backproof.checkers.outcome import FAN_OUT, operator_at, producer
 from backproof.checkers.verdict import Subject
 from backproof.diagnosis.cause import Cause
-from backproof.diagnosis.evidence import Evidence, Further, of_another_batch
+from backproof.diagnosis.evidence import Evidence, Further, of_another_batch, of_other_sizes
 from backproof.planting import blamed_for, produced
 from backproof.reference.faults.catalogue import Fault, overrides, sites
 
@@ -62,8 +63,8 @@ def named(
     ]  # fmt: skip
     found = [pair for pair in possible if _fits(first, pair, with_fault(first, pair))]
     found = _confirmed(found, further) if found else []
-    if found:
-        found = _for_any_batch(found, of_another_batch(case, subject))
+    for there in _elsewhere(case, subject) if found else ():
+        found = [pair for pair in found if _fits(there, pair, with_fault(there, pair))]
     blamed = producer(a, first.wrong[0])
     order = {pair: k for k, pair in enumerate(possible)}
 
@@ -157,8 +158,9 @@ def _confirmed(found: Iterable[Pair], further: Further) -> list[Pair]:
     return [pair for pair, times in shown.items() if times]
 
 
-def _for_any_batch(found: list[Pair], there: Evidence | None) -> list[Pair]:
-    """Those that fit for another batch too; all of them where the subject has none."""
-    if there is None:
-        return found
-    return [pair for pair in found if _fits(there, pair, with_fault(there, pair))]
+def _elsewhere(case: Case, subject: Subject) -> Iterator[Evidence]:
+    """Evidence for another batch and for values of other sizes, where the subject has any."""
+    there = of_another_batch(case, subject)
+    if there is not None:
+        yield there
+    yield from of_other_sizes(case, subject)

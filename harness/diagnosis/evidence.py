@@ -31,6 +31,9 @@ CLOSE_DRAWS = 4
 CLOSE = 2.0**-4
 """By how much those are off, relatively: far more than rounding, too little for other pieces."""
 
+SIZE = 2.0**5
+"""By how much values are scaled to reach other pieces of functions, and other magnitudes."""
+
 MOST_REFUSED = 2
 """Draws on which a subject may fail before it is left in peace: it may be slow to do so."""
 
@@ -245,6 +248,28 @@ def close_by(case: Case, subject: Subject, scale: float, k: int) -> Evidence | N
         return gather(moved(case, scale, k), subject)
     except Exception:  # what it does on other values is not the failure at hand
         return None
+
+
+def of_other_sizes(case: Case, subject: Subject) -> Iterator[Evidence]:
+    """Evidence where every parameter and the input is much larger, then much smaller.
+
+    What saturates, clips or rounds to whole numbers there is told from what always does.
+    """
+    for factor in (SIZE, 1 / SIZE):
+
+        def times(x: Array, factor: float = factor) -> Array:
+            found = (x * factor).astype(x.dtype)
+            found.flags.writeable = False
+            return found
+
+        x = None if case.input is None else times(case.input)
+        there = replace(case, parameters={n: times(p) for n, p in case.parameters.items()}, input=x)
+        try:
+            found = gather(there, subject)
+        except Exception:  # what it does on other values is not the failure at hand
+            continue
+        if found is not None:
+            yield found
 
 
 def of_another_batch(case: Case, subject: Subject) -> Evidence | None:

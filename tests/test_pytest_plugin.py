@@ -157,7 +157,7 @@ def test_a_wrong_subject_fails_with_its_operator_and_without_our_insides(run: Ru
             r"  network   \(\d, \d\) > .*dense.* > squared_error",
             r"  minimal   \(1, 1\) > dense 1 > squared_error",
             r"  values    generic float64 seed 0",
-            r"  because   layers\.\d\.bias disagrees with finite_differences and complex_step; .*",
+            r"  because   layers\.\d\.bias disagrees with finite_differences and complex_step, .*",
             r"  cause     the gradient of layers\.\d\.bias is 1/2 \(0\.5\) times the right one",
             r"  disagrees complex_step on layers\.\d\.bias: error .*, bound .*, ratio .*",
             r"  replay    pytest .*",

@@ -335,10 +335,10 @@ def _save_failure(
 
     try:
         case = draw_case(job.architecture, spec.seed, spec.lane, spec.dtype)
-        saved = msgspec.structs.replace(saved, cause=_cause(case, verdict, job))
+        saved = msgspec.structs.replace(saved, cause=cause_of(case, verdict, job))
         minimal, reduced = shrink(case, verdict, judge_unless_stopped)
         if save is not None:
-            save(path, dumps(describe(minimal, reduced, id, job, replay)))
+            save(path, dumps(describe(minimal, reduced, id, job, replay, saved.cause)))
             if reduced.tensor:
                 save(script, describe_in_python(minimal, reduced, id, job.subject).encode())
             else:  # it gave no gradient to show
@@ -350,18 +350,26 @@ def _save_failure(
     return msgspec.structs.replace(saved, minimal=minimal.architecture, verdict=reduced)
 
 
-def _cause(case: Case, verdict: Verdict, job: Job) -> str:
-    """What the mistake is, by the whole network: in the minimal one many come to the same."""
+def cause_of(case: Case, verdict: Verdict, asked: Job | Options) -> str:
+    """What the mistake behind a FAIL is, in a sentence; "" where no gradient is blamed.
+
+    By the whole network: in the minimal one many mistakes come to the same.  What breaks here
+    costs the failure nothing but this sentence.
+    """
     if not verdict.tensor:
         return ""
     try:
-        subject = subject_named(job.subject, job.programs)
+        subject = subject_named(asked.subject, asked.programs)
         return in_words(diagnose(case, subject, verdict.tensor))
-    except (SubjectProblem, Unsupported):  # it fails in other ways on other values
+    except (SubjectProblem, Unsupported):  # it fails in other ways by now
         return ""
+    except Exception as error:
+        return f"not found: {broken(error).reason}"
 
 
-def describe(case: Case, verdict: Verdict, id: str, job: Job, replay: str) -> FailureFile:
+def describe(
+    case: Case, verdict: Verdict, id: str, job: Job, replay: str, cause: str = ""
+) -> FailureFile:
     """A failing case as a file to replay."""
     return record(
         case,
@@ -372,6 +380,7 @@ def describe(case: Case, verdict: Verdict, id: str, job: Job, replay: str) -> Fa
         versions=versions(),
         checkers=job.checkers,
         exhaustive=job.exhaustive,
+        cause=cause,
     )
 
 

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backproof.architectures.architecture import is_weight
 from backproof.architectures.cases import Case, stream
 from backproof.checkers import rounding, ties
-from backproof.checkers.outcome import FAN_OUT
 from backproof.checkers.verdict import CheckerName, Verdict, reference_subject, verify
-from backproof.planting import blamed_for, planted
+from backproof.planting import blamed_for, planted, produced
 from backproof.reference.arrays import Array
 from backproof.reference.faults.catalogue import FAULTS, Fault, sites
 
@@ -79,7 +77,7 @@ def shows(
     `right` holds the gradients without it.
     """
     _, wrong = planted(fault, site)(case)
-    return differs(right, wrong, produced(case, site), measured)
+    return differs(right, wrong, produced(case.architecture, site), measured)
 
 
 def differs(
@@ -99,14 +97,3 @@ def differs(
         if rounding.norm(change) > SHOWS * measured.norm(name) > 0:
             return True
     return False
-
-
-def produced(case: Case, site: str) -> tuple[str, ...]:
-    """The tensors whose gradients the operator at a site produces."""
-    a = case.architecture
-    if site == FAN_OUT:
-        return tuple(dict.fromkeys(slot.source for slot in a.named_slots.values()))
-    if site.startswith("penalties"):
-        return tuple(name for name in a.parameters if is_weight(name))
-    mine = [slot for slot in a.slots if slot.site == site]
-    return tuple(s.name if s.name in a.named_slots else s.source for s in mine)

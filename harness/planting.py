@@ -93,3 +93,14 @@ def hiding(subject: Subject) -> Subject:
         return loss, {name: g for name, g in gradients.items() if name in given}
 
     return hidden
+
+
+def produced(architecture: Architecture, site: str) -> tuple[str, ...]:
+    """The tensors whose gradients the operator at a site produces."""
+    a = architecture
+    if site == FAN_OUT:
+        return tuple(dict.fromkeys(slot.source for slot in a.named_slots.values()))
+    if site.startswith("penalties"):
+        return tuple(name for name in a.parameters if is_weight(name))
+    mine = [slot for slot in a.slots if slot.site == site]
+    return tuple(s.name if s.name in a.named_slots else s.source for s in mine)

@@ -37,6 +37,7 @@ from backproof.architectures.files import dumps, schema
 from backproof.checkers.verdict import Verdict
 from backproof.commands import replay as replay_command
 from backproof.commands.run import Duration, Interruption, prepare_folder
+from backproof.planting import BY_NAME
 from backproof.reports import events
 from backproof.reports.events import AnyEvent, CaseFinished, RunFinished, RunStarted
 from backproof.reports.write import EventWriter
@@ -585,6 +586,9 @@ def test_a_failure_is_saved_replayed_and_shown_by_its_script(
     assert "case-00000-generic-float64 still fails." in again.stdout
     assert "reference+upstream_dropped; generic lane, float64, seed 0" in again.stdout
     assert "complex_step on " in again.stdout
+    for output in (result.stdout, again.stdout):
+        named = re.search(r"cause +equals the reference with (.*), in tanh at layers", output)
+        assert named and named[1] == BY_NAME["upstream_dropped"].summary
     script = "out/failures/case-00000-generic-float64.py"
     done = subprocess.run(
         [sys.executable, "-I", script], capture_output=True, text=True, check=True
@@ -597,6 +601,22 @@ def test_a_failure_is_saved_replayed_and_shown_by_its_script(
     now = invoke("replay", str(path))
     assert now.exit_code == 0
     assert "case-00000-generic-float64 passes now: the failure is gone." in now.stdout
+    assert now.stdout.count("cause  ") == 1  # the file's: nothing is wrong now
+
+
+def test_a_replay_names_the_cause_where_the_file_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_into(tmp_path, "--cases", "1", *WRONG).exit_code == 1
+    path = next(tmp_path.glob("failures/*.json"))
+    saved = json.loads(path.read_text())
+    assert saved["cause"].startswith("equals the reference with a constant relative error of 1e-2")
+    del saved["cause"]
+    path.write_text(json.dumps(saved))
+    result = invoke("replay", str(path), columns=400)
+    assert result.exit_code == 1
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("cause")]
+    assert line.startswith("cause     equals the reference with a constant relative error of 1e-2")
 
 
 def test_a_replay_asks_what_the_run_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,6 +226,19 @@ def test_mistakes_that_agree_for_one_size_part_for_another() -> None:
     assert averaged[0].name == "gradient_averaged"
 
 
+def test_mistakes_that_agree_for_small_values_part_for_large_ones() -> None:
+    """A gradient below 1 that is cast to whole numbers is zero, as a missing one is."""
+    a = network(ops.Dense(2), ops.Affine(0.01), input=(1, 2))
+    case = draw_case(a, 3)
+    cast = planted(BY_NAME["weight_gradient_truncated"], "layers.0")
+    assert not cast(case)[1][W].any()
+    assert [c.name for c in diagnose(case, cast)] == ["weight_gradient_truncated"]
+    missing = planted(BY_NAME["weight_gradient_zero"], "layers.0")
+    assert [c.name for c in diagnose(case, missing)][:1] == ["weight_gradient_zero"]
+    others = [f for f in FAULTS if f.name != "weight_gradient_truncated"]
+    assert all(c.kind != "fault" for c in diagnose(case, cast, faults=others))
+
+
 def test_what_a_draw_does_not_show_it_does_not_confirm() -> None:
     """A fault without effect on any further draw gets no name, fit as it may."""
     calls = 0

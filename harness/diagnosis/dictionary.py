@@ -8,7 +8,8 @@ to them, is a candidate.  It becomes a name by what it says of further values of
 * on one of them at least it is far from right, in units of what is allowed to rounding: else
   the draw confirms nothing, since right code fits it as well as wrong;
 * it fits for a batch of another size, where there is one: mistakes that come to the same
-  because two sizes happen to be equal part there.
+  because two sizes happen to be equal part there; and for much larger and much smaller values,
+  where what saturates here does not, and what is cast to whole numbers is not zero.
 
 An unknown mistake meets these by being the same function of the values, and then the name is
 right.  Several that remain are ranked by how often such a mistake is made; of equals the one
@@ -19,7 +20,7 @@ One forward pass serves all: a fault changes the way back alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,8 @@ from backproof.architectures.cases import Case
 from backproof.checkers.outcome import FAN_OUT, operator_at, producer
 from backproof.checkers.verdict import Subject
 from backproof.diagnosis.cause import Cause
-from backproof.diagnosis.evidence import Evidence, Further, of_another_batch
-from backproof.planting import blamed_for
+from backproof.diagnosis.evidence import Evidence, Further, of_another_batch, of_other_sizes
+from backproof.planting import blamed_for, produced
 from backproof.reference.faults.catalogue import Fault, overrides, sites
 
 CONFIRMED_ON = 2
@@ -48,17 +49,23 @@ Pair = tuple[Fault, str]
 def named(
     case: Case, subject: Subject, first: Evidence, further: Further, faults: Sequence[Fault]
 ) -> tuple[Cause, ...]:
-    """The faults that give what the subject gives, the likeliest first."""
+    """The faults that give what the subject gives, the likeliest first.
+
+    `first` is evidence on the case, with something wrong.
+    """
     a = case.architecture
+    if first.wrong[0] == "loss":
+        return ()
+    there = [site for site in sites(a) if _may_start(first, site)]
     possible = [
         (fault, site) for fault in faults if not fault.convention
-        for site in sites(a) if fault.applies(a, site)
+        for site in there if fault.applies(a, site)
     ]  # fmt: skip
     found = [pair for pair in possible if fits(first, pair, with_fault(first, pair))]
     found = _confirmed(found, further) if found else []
-    if found:
-        found = _for_any_batch(found, of_another_batch(case, subject))
-    blamed = producer(a, first.wrong[0]) if first.wrong else ""
+    for there in _elsewhere(case, subject) if found else ():
+        found = [pair for pair in found if fits(there, pair, with_fault(there, pair))]
+    blamed = producer(a, first.wrong[0])
     order = {pair: k for k, pair in enumerate(possible)}
 
     def rank(pair: Pair) -> tuple[int, bool, int]:
@@ -66,6 +73,21 @@ def named(
         return -fault.weight, blamed_for(a, site) != blamed, order[pair]
 
     return tuple(_cause(a, pair) for pair in sorted(found, key=rank))
+
+
+def _may_start(first: Evidence, site: str) -> bool:
+    """Whether what is wrong may have begun at a site: of a large network at few of them.
+
+    The first wrong tensor is one that the site produces; or, where not all of those are given,
+    none that comes before all of them on the way back.
+    """
+    names = list(first.case.architecture.tensors)
+    wrong, mine = first.wrong[0], produced(first.case.architecture, site)
+    if wrong in mine:
+        return True
+    if all(name in first.given for name in mine):
+        return False
+    return names.index(wrong) > min(map(names.index, mine))
 
 
 def _cause(a: Architecture, pair: Pair) -> Cause:
@@ -136,8 +158,9 @@ def _confirmed(found: Iterable[Pair], further: Further) -> list[Pair]:
     return [pair for pair, times in shown.items() if times]
 
 
-def _for_any_batch(found: list[Pair], there: Evidence | None) -> list[Pair]:
-    """Those that fit for another batch too; all of them where the subject has none."""
-    if there is None:
-        return found
-    return [pair for pair in found if fits(there, pair, with_fault(there, pair))]
+def _elsewhere(case: Case, subject: Subject) -> Iterator[Evidence]:
+    """Evidence for another batch and for values of other sizes, where the subject has any."""
+    there = of_another_batch(case, subject)
+    if there is not None:
+        yield there
+    yield from of_other_sizes(case, subject)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import EXTREMES, Case, Lane, draw_case, stream
 from backproof.architectures.surgery import rebuilt
 from backproof.checkers import rounding, ties
@@ -30,6 +30,12 @@ CLOSE_DRAWS = 4
 
 CLOSE = 2.0**-4
 """By how much those are off, relatively: far more than rounding, too little for other pieces."""
+
+SIZE = 2.0**5
+"""By how much values are scaled to reach other pieces of functions, and other magnitudes."""
+
+MOST_REFUSED = 2
+"""Draws on which a subject may fail before it is left in peace: it may be slow to do so."""
 
 BIASED = 0.5
 """Of 32 replicas noise averages to 0.18 of its size."""
@@ -194,50 +200,76 @@ class Further:
 
 
 def _drawn(case: Case, subject: Subject) -> Iterator[Evidence]:
+    refused = 0
+    for make in _makers(case):
+        try:
+            found = gather(make(), subject)
+        except Exception:  # what it does on other values is not the failure at hand
+            refused += 1
+            if refused == MOST_REFUSED:
+                return
+            continue
+        if found is not None:
+            yield found
+
+
+def _makers(case: Case) -> Iterator[Callable[[], Case]]:
+    """Cases to ask about; drawing one may fail as well."""
     draws = stream(case.seed, "diagnosis")
     own: list[Lane] = [case.lane] * (DRAWS // 2)
     generic: list[Lane] = ["generic"] * (DRAWS - len(own))
     for lane in own + generic:
         kinds = len(EXTREMES)  # an extreme of the same kind
         seed = int(draws.integers(2**32)) // kinds * kinds + case.seed % kinds
-        found = asked_again(case.architecture, seed, lane, case, subject)
-        if found is not None:
-            yield found
+        yield partial(draw_case, case.architecture, seed, lane, case.dtype)
     for k in range(CLOSE_DRAWS):
-        found = close_by(case, subject, CLOSE, k)
-        if found is not None:
-            yield found
+        yield partial(moved, case, CLOSE, k)
+
+
+def moved(case: Case, scale: float, k: int) -> Case:
+    """The case with every parameter and the input off by a relative size, at random by k.
+
+    Its data and targets stay.
+    """
+
+    def off(name: str, x: Array) -> Array:
+        draw = stream(case.seed, f"close by/{k}/{name}").standard_normal(x.shape)
+        near: Array = (x * (1 + scale * draw)).astype(x.dtype)
+        near.flags.writeable = False
+        return near
+
+    x = None if case.input is None else off("input", case.input)
+    return replace(case, parameters={n: off(n, p) for n, p in case.parameters.items()}, input=x)
 
 
 def close_by(case: Case, subject: Subject, scale: float, k: int) -> Evidence | None:
-    """Evidence on the case with every parameter and the input off by a relative size.
-
-    Its data and targets stay.  `k` numbers the draw.
-    """
-
-    def moved(name: str, x: Array) -> Array:
-        draw = stream(case.seed, f"close by/{k}/{name}").standard_normal(x.shape)
-        off: Array = (x * (1 + scale * draw)).astype(x.dtype)
-        off.flags.writeable = False
-        return off
-
-    x = None if case.input is None else moved("input", case.input)
-    parameters = {n: moved(n, p) for n, p in case.parameters.items()}
-    return _gathered(lambda: replace(case, parameters=parameters, input=x), subject)
-
-
-def asked_again(
-    architecture: Architecture, seed: int, lane: Lane, case: Case, subject: Subject
-) -> Evidence | None:
-    """Evidence on other values; None where there is none to be had."""
-    return _gathered(lambda: draw_case(architecture, seed, lane, case.dtype), subject)
-
-
-def _gathered(make: Callable[[], Case], subject: Subject) -> Evidence | None:
+    """Evidence on the case a little moved; None where there is none to be had."""
     try:
-        return gather(make(), subject)
+        return gather(moved(case, scale, k), subject)
     except Exception:  # what it does on other values is not the failure at hand
         return None
+
+
+def of_other_sizes(case: Case, subject: Subject) -> Iterator[Evidence]:
+    """Evidence where every parameter and the input is much larger, then much smaller.
+
+    What saturates, clips or rounds to whole numbers there is told from what always does.
+    """
+    for factor in (SIZE, 1 / SIZE):
+
+        def times(x: Array, factor: float = factor) -> Array:
+            found = (x * factor).astype(x.dtype)
+            found.flags.writeable = False
+            return found
+
+        x = None if case.input is None else times(case.input)
+        there = replace(case, parameters={n: times(p) for n, p in case.parameters.items()}, input=x)
+        try:
+            found = gather(there, subject)
+        except Exception:  # what it does on other values is not the failure at hand
+            continue
+        if found is not None:
+            yield found
 
 
 def of_another_batch(case: Case, subject: Subject) -> Evidence | None:
@@ -255,4 +287,7 @@ def of_another_batch(case: Case, subject: Subject) -> Evidence | None:
         return None
     if larger.operators != a.operators or len(larger.layers) != len(a.layers):
         return None
-    return asked_again(larger, case.seed, "generic", case, subject)
+    try:
+        return gather(draw_case(larger, case.seed, "generic", case.dtype), subject)
+    except Exception:  # it is made for this batch itself
+        return None

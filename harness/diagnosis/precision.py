@@ -33,12 +33,15 @@ FORMATS = {24: "float32", 11: "float16", 8: "bfloat16", 4: "float8 (e4m3)", 3: "
 """Formats by their significant bits; TF32 has float16's."""
 
 FEWEST = 4
-"""Bits below which an error is no matter of precision: it is a sixteenth."""
+"""Bits below which no format holds numbers: the error is a sixteenth."""
+
+COARSEST = 7
+"""Bits to which bfloat16 computes; below, values that are a few units off are not close by."""
 
 ASKED = 4
 """Times that the subject is asked on values close by."""
 
-MOVED = 8.0
+MOVED = 4.0
 """By how many units those values are off: enough for roundings to be others."""
 
 ENOUGH = 24
@@ -89,7 +92,7 @@ def _computed_in(first: Evidence, tensor: str, ask: Asks) -> str:
     """The bits to which it is right, where the errors are those of rounding."""
     errors = _errors(first, tensor)
     unit = float(np.sqrt(np.mean(errors**2))) if errors.size else 0.0
-    if not UNIT[first.noise.dtype] < unit <= 2.0**-FEWEST:
+    if not UNIT[first.noise.dtype] < unit <= 2.0**-COARSEST:
         return ""
     together, sizes = [], []
     for k in range(ASKED):

@@ -23,12 +23,12 @@ from backproof.architectures.cases import EXTREMES, Case, Lane, draw_case
 from backproof.checkers import rounding, ties
 from backproof.checkers.outcome import Verdict
 from backproof.checkers.verdict import NUMERICAL, reference_subject, verify
-from backproof.controls import NEAR_A_TIE, produced, shows
+from backproof.controls import NEAR_A_TIE, shows
 from backproof.diagnosis import Cause, diagnose
 from backproof.diagnosis.dictionary import fits, with_fault
 from backproof.diagnosis.evidence import gather
 from backproof.localisation import Place, locate
-from backproof.planting import BY_NAME, blamed_for, hiding, planted, planted_in
+from backproof.planting import BY_NAME, blamed_for, hiding, planted, planted_in, produced
 from backproof.reference.faults.catalogue import FAULTS, Fault, sites
 from backproof.selftest.places import Application, kind_at
 from backproof.shrinking import shrink
@@ -108,7 +108,7 @@ def trial(application: Application, *, reduce: bool = False) -> Trial:
     seconds = time.perf_counter() - began
     failing = tuple(c.checker for c in verdict.checkers if c.status == "FAIL")
     structural = any(c.checker == "structure" for c in verdict.comparisons)
-    right_tensor = verdict.tensor in produced(case, site)
+    right_tensor = verdict.tensor in produced(a, site)
     named_first = diagnose(case, subject, verdict.tensor)
     return Trial(
         application,
@@ -172,7 +172,7 @@ def shown(case: Case, fault: Fault, site: str) -> bool:
 def _is_no_gradient(case: Case, fault: Fault, site: str) -> bool:
     """Whether a gradient that is finite and well shaped becomes anything else."""
     right, wrong = reference_subject(case)[1], planted(fault, site)(case)[1]
-    for name in produced(case, site):
+    for name in produced(case.architecture, site):
         if np.isfinite(right[name]).all():
             g = wrong.get(name)
             if g is None or np.shape(g) != right[name].shape or not np.isfinite(g).all():

@@ -29,6 +29,7 @@ from backproof.architectures.cases import Case, draw_case
 from backproof.checkers.outcome import with_checks
 from backproof.checkers.verdict import CheckerName, Verdict, verify
 from backproof.controls import run_control
+from backproof.counterexample import explain
 from backproof.diagnosis import diagnose, in_words
 from backproof.failures import FailureFile, dumps, record
 from backproof.foreign import (
@@ -313,12 +314,12 @@ def _save_failure(
     stop: Callable[[], bool],
     clock: Callable[[], float],
 ) -> FailureSaved:
-    """Reduce a failing case, and write it down with its script.
+    """Reduce a failing case, and write it down with its script and its page.
 
     Where that breaks, the failure stands as it was found, and its reason says so.
     """
     id = case_id(spec)
-    path, script = f"failures/{id}.json", f"failures/{id}.py"
+    path, script, page = (f"failures/{id}.{kind}" for kind in ("json", "py", "md"))
     replay = f"backproof replay {shlex.quote(str(folder / path))}"
     saved = FailureSaved(
         at=clock(),
@@ -327,6 +328,7 @@ def _save_failure(
         verdict=verdict,
         path=path if save else "",
         script=script if save else "",
+        page=page if save else "",
         replay=replay if save else "",
     )
 
@@ -343,10 +345,12 @@ def _save_failure(
                 save(script, describe_in_python(minimal, reduced, id, job.subject).encode())
             else:  # it gave no gradient to show
                 saved = msgspec.structs.replace(saved, script="")
+            save(page, explain(minimal, reduced, job, saved).encode())
     except Exception as error:
         reason = f"{verdict.reason}; not reduced or saved: {broken(error).reason}"
         unsaved = msgspec.structs.replace(verdict, reason=reason)
-        return msgspec.structs.replace(saved, verdict=unsaved, path="", script="", replay="")
+        nowhere = dict.fromkeys(("path", "script", "page", "replay"), "")
+        return msgspec.structs.replace(saved, verdict=unsaved, **nowhere)
     return msgspec.structs.replace(saved, minimal=minimal.architecture, verdict=reduced)
 
 

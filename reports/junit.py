@@ -112,6 +112,8 @@ def _body(case: CaseFinished, saved: FailureSaved | None) -> Iterator[str]:
         if saved.cause:
             yield f"cause: {saved.cause}"
         yield f"minimal: {saved.minimal}"
+        if saved.page:
+            yield f"explained: {saved.page}"
         yield f"script: {saved.script}"
         yield f"replay: {saved.replay}"
 

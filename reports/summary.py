@@ -119,8 +119,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """A case that ended in FAIL, ERROR or TIMEOUT, and what was saved of it.
 
     `minimal` is the smallest network found that still fails, with its verdict; `cause` is what
-    the mistake is, where that is known; `path`, `script` and `replay` are empty where nothing
-    was saved.
+    the mistake is, where that is known; `path`, `script`, `page` and `replay` are empty where
+    nothing was saved.
     """
 
     id: str
@@ -135,6 +135,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     cause: str = ""
     path: str = ""
     script: str = ""
+    page: str = ""
     replay: str = ""
 
 
@@ -428,6 +429,7 @@ def _failure(case: CaseFinished, saved: FailureSaved | None) -> Failure:
         cause=saved.cause if saved else "",
         path=saved.path if saved else "",
         script=saved.script if saved else "",
+        page=saved.page if saved else "",
         replay=saved.replay if saved else "",
     )
 
@@ -447,5 +449,6 @@ def _orphan(saved: FailureSaved) -> Failure:
         cause=saved.cause,
         path=saved.path,
         script=saved.script,
+        page=saved.page,
         replay=saved.replay,
     )

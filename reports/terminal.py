@@ -219,6 +219,7 @@ def facts(failure: Failure) -> Iterator[tuple[str, str]]:
     if v.convention:
         yield "at ties", printable(v.convention)
     for label, value in (
+        ("explained", failure.page),
         ("saved", failure.path),
         ("script", failure.script),
         ("replay", failure.replay),

@@ -1,0 +1,387 @@
+"""A failure as one page: what is wrong, where, by how much, why, and how to see it again.
+
+The network is the minimal one.  Its formulas are those of the page that derives the operator
+in `reference/`; what every checker says is asked anew, entry by entry.  An entry is called
+wrong where two checkers (or the only one) differ from the subject by more than their bounds,
+which are those of the verdict: the rounding of the arithmetic plus the checker's own error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backproof.architectures.architecture import Architecture, edge_name
+from backproof.architectures.cases import Case, target_name
+from backproof.checkers import rounding
+from backproof.checkers.asking import bit_for_bit
+from backproof.checkers.comparison import ALPHA, allowed_in_entries, ratio_of
+from backproof.checkers.estimate import Estimate
+from backproof.checkers.outcome import FAN_OUT, listed
+from backproof.checkers.verdict import (
+    CHECKERS,
+    CheckerName,
+    Verdict,
+    estimates,
+    reference_subject,
+)
+from backproof.foreign import SubjectProblem, Unsupported, subject_named
+from backproof.jobs import Job
+from backproof.naming import call, path_of
+from backproof.reference.arrays import Array
+from backproof.reference.losses import penalties
+from backproof.reference.pages import LAYERS, LOSSES
+from backproof.reports.events import FailureSaved
+from backproof.reports.text import number, printable
+
+MOST_VALUES = 12
+"""Entries of a tensor that are written out."""
+
+MOST_ROWS = 6
+"""Wrong entries in the table."""
+
+MOST_LINES = 26
+"""Lines of a derivation that is given whole; of a longer one its first line and its formulas."""
+
+MOST_TO_ASK = 2_000
+"""Entries, of all tensors together, up to which the numerical checkers say every single one."""
+
+NAMES: Mapping[str, str] = {
+    "finite_differences": "finite differences",
+    "complex_step": "complex step",
+    "jax": "JAX",
+    "torch": "PyTorch",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A failing case, its verdict, and what is known of it.
+
+    `loss` and `gradients` are the subject's, None where it gives none.  `cause`, `replay` and
+    `script` may be empty.
+    """
+
+    case: Case
+    verdict: Verdict
+    loss: Any
+    gradients: Mapping[str, Any] | None
+    subject: str
+    cause: str = ""
+    replay: str = ""
+    script: str = ""
+    checkers: Sequence[CheckerName] = CHECKERS
+
+
+def explain(case: Case, verdict: Verdict, job: Job, saved: FailureSaved) -> str:
+    """The page of a failure that a run saves."""
+    loss, gradients = None, None
+    with contextlib.suppress(SubjectProblem, Unsupported):
+        loss, gradients = subject_named(job.subject, job.programs)(case)
+    return write_page(
+        Found(
+            case,
+            verdict,
+            loss,
+            gradients,
+            subject=job.subject,
+            cause=saved.cause,
+            replay=saved.replay,
+            script=Path(saved.script).name,
+            checkers=job.checkers,
+        )
+    )
+
+
+def write_page(found: Found) -> str:
+    """The page, as Markdown that reads as plain text too."""
+    parts = [
+        f"# {title(found)}",
+        *_told(found),
+        "## Network",
+        _fenced(_network(found.case)),
+        "## Values",
+        _fenced(_values(found)),
+    ]
+    if found.verdict.operator:
+        path, text = derivation(found.case.architecture, found.verdict)
+        parts += ["## What should hold", f"`{path}`:", _fenced(text.splitlines())]
+    if found.gradients is not None and found.verdict.tensor:
+        parts += ["## What came back", *_what_came_back(found, found.gradients)]
+    cause = found.cause or "no known mistake gives these gradients"
+    cause = f"It {cause}" if cause.startswith("equals") else cause
+    parts += ["## Likely cause", _sentence(cause), "## See it again", _fenced(_again(found))]
+    return "\n\n".join(parts) + "\n"
+
+
+def title(found: Found) -> str:
+    """What is wrong, in one sentence without a full stop."""
+    v = found.verdict
+    structure = [c for c in v.comparisons if c.checker == "structure"]
+    if structure:
+        words = f"{v.operator}: {structure[0].reason}"
+    elif v.failed_checks:
+        words = f"The check `{v.failed_checks[0]}` fails"
+    elif v.tensor == "loss":
+        words = f"The value of {v.operator} is wrong"
+    elif v.operator == FAN_OUT:
+        words = f"The gradient of {v.tensor} is not the sum over its uses"
+    elif v.tensor:
+        words = f"{v.operator} returns a wrong gradient of {v.tensor}"
+    else:
+        words = v.reason or v.status
+    return _plain(words)
+
+
+def _told(found: Found) -> Iterator[str]:
+    if found.verdict.reason and _plain(found.verdict.reason) not in title(found):
+        yield _sentence(found.verdict.reason)
+
+
+def _again(found: Found) -> Iterator[str]:
+    if found.replay:
+        yield found.replay
+    if found.script:
+        yield f"python {found.script}    (NumPy alone)"
+    yield f"subject  {_plain(found.subject)}"
+    yield f"values   {found.case.lane} lane, {found.case.dtype}, seed {found.case.seed}"
+
+
+# --- the network and its values ----------------------------------------------------------
+
+
+def _network(case: Case) -> Iterator[str]:
+    """One line for each layer: what it is, what it takes and makes, what it owns."""
+    a = case.architecture
+    rows: list[tuple[str, str, str]] = []
+    if a.input is not None:
+        rows.append(("input", "", str(a.input)))
+    for i, layer in enumerate(a.layers):
+        taken = [str(shape) for shape in a.inputs_of(i)]
+        made = " ".join(
+            [*([f"{', '.join(taken)} ->"] if taken else []), str(a.edges[edge_name(i + 1)])]
+        )
+        owned = ", ".join(f"{n} {a.parameters[q]}" for n, q in a.own[i].items())
+        rows.append((f"layers.{i}", _of(call(layer), layer.inputs), f"{made}   {owned}".rstrip()))
+    for site, loss in a.losses.items():
+        edges = a.loss_sources[site]
+        rows.append((site, _of(call(loss), edges if loss.inputs else ()), "-> a number"))
+    rows += [(f"penalties.{j}", call(p), "of every weight") for j, p in enumerate(a.penalties)]
+    wide = [max(len(row[k]) for row in rows) for k in (0, 1)]
+    for name, what, shapes in rows:
+        yield f"{name:<{wide[0]}}  {what:<{wide[1]}}  {shapes}".rstrip()
+
+
+def _of(what: str, edges: Sequence[str]) -> str:
+    names = listed([e.removesuffix(".output") for e in edges]) if edges else ""
+    return f"{what} of {names}" if names else what
+
+
+def _values(found: Found) -> Iterator[str]:
+    case = found.case
+    tensors: dict[str, Array] = {} if case.input is None else {"input": case.input}
+    tensors |= {**case.parameters, **case.data}
+    tensors |= {target_name(site): target for site, target in case.targets.items()}
+    wide = max(map(len, tensors), default=0)
+    for name, value in tensors.items():
+        yield f"{name:<{wide}}  {written(value)}"
+
+
+def written(value: Array) -> str:
+    """An array as nested lists of its shortest decimals, or its shape where it is large."""
+    if value.size > MOST_VALUES:
+        return f"of shape {value.shape}, in the file beside this page"
+    if value.ndim:
+        return f"[{', '.join(map(written, value))}]"
+    if value.dtype.kind in "biu":
+        return str(value.item()).lower() if value.dtype.kind == "b" else str(value.item())
+    return (
+        np.format_float_positional(value, trim="-")
+        if 1e-4 <= abs(value) < 1e6 or value == 0
+        else np.format_float_scientific(value, trim="-")
+    )
+
+
+# --- what should hold --------------------------------------------------------------------
+
+
+def derivation(a: Architecture, verdict: Verdict) -> tuple[str, str]:
+    """(the page that derives what went wrong, what it says)."""
+    site = site_of(a, verdict)
+    if site == FAN_OUT:
+        text = "x_bar = the sum of what the uses of x send back, each along its own path"
+        return "reference/network.py", text
+    part = a.losses[site] if site in a.losses else a.layers[int(site.split(".")[1])]
+    page = (LOSSES if site in a.losses else LAYERS)[type(part)]
+    text = shortened(page.derivation)
+    if a.penalties and verdict.tensor in a.parameters:
+        text += "\n\n" + shortened(penalties.__doc__ or "")
+    return path_of(page.forward.__module__), text
+
+
+def site_of(a: Architecture, verdict: Verdict) -> str:
+    """Where the backward function stands that makes the wrong tensor's gradient."""
+    tensor = verdict.tensor
+    if tensor == "loss" or tensor not in a.tensors:
+        return "loss"
+    if verdict.operator == FAN_OUT:
+        return FAN_OUT
+    slot = a.named_slots.get(tensor) or a.slots_of(tensor)[0]
+    return slot.site
+
+
+def shortened(docstring: str) -> str:
+    """A derivation, or of a long one its first line and its formulas, which are indented."""
+    text = inspect.cleandoc(docstring)
+    lines = text.splitlines()
+    if len(lines) <= MOST_LINES:
+        return text
+    kept = [lines[0], ""]
+    for line in lines[1:]:
+        if line.startswith("    "):
+            kept.append(line)
+        elif kept[-1]:
+            kept.append("")
+    return "\n".join(kept[:MOST_LINES]).rstrip()
+
+
+# --- what came back ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Entries:
+    """A tensor's gradient by everybody, entry by entry.
+
+    `error` and `bound` are, at each entry, those of the checker whose error is largest for
+    its bound; `wrong` says where enough of them disagree.
+    """
+
+    said: Mapping[str, Array]
+    error: Array
+    bound: Array
+    wrong: Array
+
+
+def compared(found: Found, given: Array) -> Entries:
+    """Hold an array that the subject gave for the verdict's tensor against everybody's."""
+    case, tensor = found.case, found.verdict.tensor
+    sizes = sum(int(np.prod(shape)) for shape in case.architecture.tensors.values())
+    asked, _ = estimates(case, found.checkers, exhaustive=sizes <= MOST_TO_ASK)
+    said = {e.checker: np.asarray(_entry_of(e, tensor), float) for e in asked if _says(e, tensor)}
+    errors = {name: np.abs(given - value) for name, value in said.items()}
+    measured = rounding.measure(case, seed=case.seed, normwise=True)
+    exact = bit_for_bit(case)
+    own = {e.checker: np.asarray(e.bounds.get(tensor, 0.0)) for e in asked}
+    floor = 0.0 if exact or measured.overflows else allowed_in_entries(measured, tensor, ALPHA)
+    bounds = {name: np.broadcast_to(floor + own[name], given.shape) for name in said}
+    ratios = {name: ratio_of(errors[name], bounds[name]) for name in said}
+    if not said:
+        nothing = np.full(given.shape, np.nan)
+        return Entries({}, nothing, nothing, np.zeros(given.shape, bool))
+    names = list(said)
+    table = np.stack([np.nan_to_num(ratios[n], nan=np.inf) for n in names])
+    first = np.argmax(table, axis=0)
+    wrong = (table > 1).sum(axis=0) >= min(2, len(names))
+
+    def pick(values: Mapping[str, Array]) -> Array:
+        stacked = np.stack([values[n] for n in names])
+        return np.asarray(np.take_along_axis(stacked, first[None], axis=0)[0])
+
+    return Entries(said, pick(errors), pick(bounds), wrong)
+
+
+def _says(estimate: Estimate, tensor: str) -> bool:
+    return tensor in estimate.entries or tensor == "loss"
+
+
+def _entry_of(estimate: Estimate, tensor: str) -> Any:
+    return estimate.entries.get(tensor, estimate.loss)
+
+
+def _what_came_back(found: Found, gradients: Mapping[str, Any]) -> Iterator[str]:
+    tensor = found.verdict.tensor
+    loss, right = reference_subject(found.case)
+    ours = np.asarray(loss if tensor == "loss" else right[tensor], float)
+    given = found.loss if tensor == "loss" else gradients.get(tensor)
+    if given is None or np.shape(given) != ours.shape:
+        got = "nothing" if given is None else f"an array of shape {np.shape(given)}"
+        yield f"The subject gives {got}; the reference gives, in the shape {ours.shape},"
+        yield _fenced([written(ours)])
+        return
+    entries = compared(found, np.asarray(given, float))
+    rows = _shown(entries)
+    count = int(entries.wrong.sum())
+    yield (
+        f"{tensor}: {count} of {ours.size} entries wrong"
+        + (f", the first {len(rows)}." if count > len(rows) else ".")
+        if count
+        else f"{tensor}: no entry is wrong by itself, all together are; the worst."
+    )
+    yield _table(np.asarray(given, float), ours, entries, rows)
+    yield "Error and bound are those of the checker that disagrees by most of its bounds."
+
+
+def _shown(entries: Entries) -> list[tuple[int, ...]]:
+    """The first wrong entries, or the worst where none is wrong by itself."""
+    if entries.wrong.any():
+        return [tuple(int(i) for i in at) for at in np.argwhere(entries.wrong)[:MOST_ROWS]]
+    ratios = ratio_of(entries.error, entries.bound)
+    order = np.argsort(-ratios, axis=None, kind="stable")[:MOST_ROWS]
+    return [tuple(int(i) for i in np.unravel_index(k, ratios.shape)) for k in order]
+
+
+def _table(given: Array, ours: Array, entries: Entries, rows: list[tuple[int, ...]]) -> str:
+    """A Markdown table: entries down, those who say something across."""
+    columns = {
+        "subject": given,
+        **{NAMES[n]: v for n, v in entries.said.items()},
+        "reference": ours,
+    }
+    lines = [["entry", *columns, "error", "bound"]]
+    for at in rows:
+        values = [float(value[at]) + 0.0 for value in columns.values()]  # never -0
+        digits = _digits(values[0], float(entries.error[at]))
+        cells = [f"{v:.{digits}g}" for v in values]
+        lines.append(
+            [str(at), *cells, number(float(entries.error[at])), number(float(entries.bound[at]))]
+        )
+    wide = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
+    text = [
+        "| " + " | ".join(cell.rjust(w) for cell, w in zip(line, wide, strict=True)) + " |"
+        for line in lines
+    ]
+    rule = "|" + "|".join("-" * (w + 1) + ":" for w in wide) + "|"
+    return "\n".join([text[0], rule, *text[1:]])
+
+
+def _digits(value: float, error: float) -> int:
+    """Digits that show an error of a value, with two to spare; six at least, 17 at most."""
+    if not (np.isfinite(value) and np.isfinite(error)) or value == 0 or error == 0:
+        return 6
+    return int(min(17, max(6, 3 - np.floor(np.log10(error / abs(value))))))
+
+
+# --- text --------------------------------------------------------------------------------
+
+
+def _plain(text: str) -> str:
+    """Text from outside on one line, without what Markdown would take for a fence or a tag."""
+    return printable(text).replace("`", "'").replace("<", "(").replace(">", ")")
+
+
+def _sentence(text: str) -> str:
+    """With a full stop; a first word that names a tensor keeps its small letter."""
+    words = _plain(text).strip()
+    if "." not in words.split(" ")[0]:
+        words = words[:1].upper() + words[1:]
+    return words if words.endswith(".") else f"{words}."
+
+
+def _fenced(lines: Any) -> str:
+    return "\n".join(["```", *(printable(line) for line in lines), "```"])

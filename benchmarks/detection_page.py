@@ -15,6 +15,11 @@ from scipy.stats import binomtest
 
 CONFIDENCE = 0.95
 
+ANYWAY = (
+    "Missed is also a fault that stands only in networks to which a checker objects anyway, such "
+    "as `tie_counted_twice` and `zero_over_zero`, which show at ties alone."
+)
+
 INTRODUCTION = f"""\
 Everybody is handed the same function: the loss of a network as a function of all its
 parameters and its input, with the gradients of the reference, faulty or not, as its backward
@@ -138,6 +143,7 @@ def _missed(shown: Sequence[Row]) -> str:
     for checker in CHECKERS:
         words = ", ".join(f"`{name}`" for name in missed[checker]) or "none"
         text += f"\n{checker}: {words}.\n"
+    text += f"\n{ANYWAY}\n"
     if "bias_not_reduced" in missed[SLOW]:
         text += (
             "\n`bias_not_reduced` returns a bias gradient of the shape of the output: PyTorch sums "
@@ -214,7 +220,8 @@ def _slower(scaling: Sequence[tuple[int, dict[str, tuple[float, float]]]]) -> st
             continue
         wins = [f"{size:,}" for size, took in scaling if took[checker][1] < took[OURS][1]]
         if wins:
-            sentences.append(f"than {checker} at {', '.join(wins)} entries")
+            at = "every size" if len(wins) == len(scaling) else f"{', '.join(wins)} entries"
+            sentences.append(f"than {checker} at {at}")
     if not sentences:
         return "A second verdict is slower than none of them at these sizes.\n"
     return f"A second verdict is slower {'; '.join(sentences)}.\n"

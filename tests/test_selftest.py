@@ -227,7 +227,10 @@ def test_a_fault_that_finds_no_place_ends_in_exit_code_3() -> None:
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (("--fault", "upstream_droped"), "No fault 'upstream_droped'; perhaps upstream_dropped"),
+        (
+            ("--fault", "upstream_droped"),
+            "--fault: no fault 'upstream_droped'; perhaps upstream_d",
+        ),
         (("--each", "0"), "0 is not in the range"),
         (("--output", "nowhere/page.md"), "--output: there is no folder 'nowhere'."),
     ],

@@ -10,7 +10,7 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import Progress
 
-from backproof.errors import ERROR, Command, UsageProblem, show, unknown
+from backproof.errors import ERROR, Command, UsageProblem, refuse_unknown_fault, show
 from backproof.planting import BY_NAME
 from backproof.reports.text import count, duration
 from backproof.selftest.measuring import Plan, measure
@@ -60,8 +60,7 @@ def command(
     and 90% named rightly; else 3, since that is an error of Backproof's own.
     """
     for name in faults:
-        if name not in BY_NAME:
-            raise UsageProblem(f"No fault {name!r}; {unknown(name, BY_NAME)}.")
+        refuse_unknown_fault("--fault", name, BY_NAME)
     _writeable(output)
     plan = Plan(faults, each, seed, networks, workers)
     console = Console(stderr=True)

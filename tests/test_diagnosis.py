@@ -286,7 +286,7 @@ def test_right_code_has_no_cause(dtype: DType, lane: Any) -> None:
 def test_right_code_in_another_order_of_summation_has_no_cause() -> None:
     def in_float64(case: Case) -> tuple[Array, Mapping[str, Array]]:
         loss, gradients = networks.value_and_gradients(rounding.promote(case))
-        return np.float32(loss), {n: g.astype(np.float32) for n, g in gradients.items()}
+        return np.asarray(loss, np.float32), {n: g.astype(np.float32) for n, g in gradients.items()}
 
     assert diagnose(draw_case(A, 1, dtype="float32"), in_float64) == ()
 
@@ -400,7 +400,8 @@ def test_a_shape_is_not_said_of_what_is_off_from_it(
 
     def near(g: Array) -> Array:
         moved = change(g)
-        return moved + 1e-6 * np.abs(g).max() * np.cos(np.arange(g.size)).reshape(g.shape)
+        off = 1e-6 * np.abs(g).max() * np.cos(np.arange(g.size)).reshape(g.shape)
+        return np.asarray(moved + off)
 
     assert words not in shape(SQUARE, one(W, near), W).words
 
@@ -532,9 +533,12 @@ def test_a_coarser_precision_on_the_way() -> None:
 
 def test_a_formula_that_is_slightly_wrong_is_no_precision() -> None:
     """Its errors are as small as rounding's, but the same for values close by."""
+
+    def off_by(size: float) -> Subject:
+        return changed(lambda case, g: {W: g[W] + size * np.sin(7 * g[W])})
+
     for size in (1e-2, 1e-4, 1e-6):
-        subject = changed(lambda case, g, size=size: {W: g[W] + size * np.sin(7 * g[W])})
-        assert shape(CASE, subject, W).kind == "unknown"
+        assert shape(CASE, off_by(size), W).kind == "unknown"
 
 
 # --- words -------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ to them, is a candidate.  It becomes a name by what it says of further values of
 * on one of them at least it is far from right, in units of what is allowed to rounding: else
   the draw confirms nothing, since right code fits it as well as wrong;
 * it fits for a batch of another size, where there is one: mistakes that come to the same
-  because two sizes happen to be equal part there; and for much larger and much smaller values,
-  where what saturates here does not, and what is cast to whole numbers is not zero.
+  because two sizes happen to be equal part there;
+* it fits roughly for much larger and much smaller values, where what saturates here does not,
+  and what is cast to whole numbers is not zero.
 
 An unknown mistake meets these by being the same function of the values, and then the name is
 right.  Several that remain are ranked by how often such a mistake is made; of equals the one
@@ -20,7 +21,7 @@ One forward pass serves all: a fault changes the way back alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,15 +57,17 @@ def named(
     a = case.architecture
     if first.wrong[0] == "loss":
         return ()
-    there = [site for site in sites(a) if _may_start(first, site)]
+    begun = [site for site in sites(a) if _may_start(first, site)]
     possible = [
         (fault, site) for fault in faults if not fault.convention
-        for site in there if fault.applies(a, site)
+        for site in begun if fault.applies(a, site)
     ]  # fmt: skip
     found = [pair for pair in possible if _fits(first, pair, with_fault(first, pair))]
     found = _confirmed(found, further) if found else []
-    for there in _elsewhere(case, subject) if found else ():
+    if found and (there := of_another_batch(case, subject)) is not None:
         found = [pair for pair in found if _fits(there, pair, with_fault(there, pair))]
+    for there in of_other_sizes(case, subject) if found else ():
+        found = [pair for pair in found if _near(there, with_fault(there, pair))]
     blamed = producer(a, first.wrong[0])
     order = {pair: k for k, pair in enumerate(possible)}
 
@@ -116,7 +119,7 @@ def _fits(there: Evidence, pair: Pair, wrong: dict[str, Any]) -> bool:
     with np.errstate(all="ignore"):
         if all(there.same(name, wrong[name]) for name in there.names):
             return True
-        if not all(there.near(name, wrong[name]) for name in there.names):
+        if not (_near(there, wrong) and there.same("loss", wrong["loss"])):
             return False
         (fault, site), a = pair, there.case.architecture
         if not fault.applies(a, site):
@@ -125,6 +128,12 @@ def _fits(there: Evidence, pair: Pair, wrong: dict[str, Any]) -> bool:
         return allowed is not None and all(
             there.same(name, wrong[name], allowed) for name in there.names if name != "loss"
         )
+
+
+def _near(there: Evidence, wrong: dict[str, Any]) -> bool:
+    """Whether it gives these to half of their digits: far out, where rounding is no small noise."""
+    with np.errstate(all="ignore"):
+        return all(there.near(name, wrong[name]) for name in there.names if name != "loss")
 
 
 def _shows(there: Evidence, wrong: dict[str, Any]) -> bool:
@@ -156,11 +165,3 @@ def _confirmed(found: Iterable[Pair], further: Further) -> list[Pair]:
             if _fits(there, pair, wrong[pair])
         }
     return [pair for pair, times in shown.items() if times]
-
-
-def _elsewhere(case: Case, subject: Subject) -> Iterator[Evidence]:
-    """Evidence for another batch and for values of other sizes, where the subject has any."""
-    there = of_another_batch(case, subject)
-    if there is not None:
-        yield there
-    yield from of_other_sizes(case, subject)

@@ -22,6 +22,7 @@ One forward pass serves all: a fault changes the way back alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from backproof.diagnosis.cause import Cause
 from backproof.diagnosis.evidence import Evidence, Further, of_another_batch, of_other_sizes
 from backproof.planting import blamed_for, produced
 from backproof.reference.faults.catalogue import Fault, overrides, sites
+from backproof.reference.faults.fault import Backward, layer_at
 
 CONFIRMED_ON = 2
 """Further draws on which a name must fit and show; one, where no more show it."""
@@ -76,6 +78,47 @@ def named(
         return -fault.weight, blamed_for(a, site) != blamed, order[pair]
 
     return tuple(_cause(a, pair) for pair in sorted(found, key=rank))
+
+
+def named_in_part(
+    case: Case, subject: Subject, first: Evidence, further: Further, faults: Sequence[Fault]
+) -> Cause | None:
+    """A fault made in the gradient of one parameter alone, where its layer has several.
+
+    That is how code errs that treats each of them by itself: `=` for `+=` in the bias alone.
+    It is no fault of the catalogue, and is told as a shape.
+    """
+    a = case.architecture
+    keys = dict.fromkeys(key for own in a.own if len(own) > 1 for key in own)
+    parts = [_of_one(fault, key) for fault in faults for key in keys]
+    found = named(case, subject, first, further, parts)
+    if not found:
+        return None
+    cause = found[0]
+    return Cause("shape", "part", str(cause), cause.site, cause.operator)
+
+
+def _of_one(fault: Fault, key: str) -> Fault:
+    """The fault, of one parameter alone."""
+
+    def applies(a: Architecture, site: str) -> bool:
+        found = layer_at(a, site)
+        if found is None or not fault.applies(a, site):
+            return False
+        own = a.own[found[0]]
+        return key in own and len(own) > 1
+
+    def plant(right: Backward) -> Backward:
+        wrong = fault.plant(right)
+
+        def planted(layer: Any, p: Any, saved: Any, y_bar: Any) -> Any:
+            x_bar, p_bar = right(layer, p, saved, y_bar)
+            return x_bar, {**p_bar, key: wrong(layer, p, saved, y_bar)[1][key]}
+
+        return planted
+
+    summary = f"{fault.summary}, of the {key} alone"
+    return replace(fault, summary=summary, applies=applies, plant=plant)
 
 
 def _may_start(first: Evidence, site: str) -> bool:

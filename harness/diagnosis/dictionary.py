@@ -89,7 +89,13 @@ def named_in_part(
     It is no fault of the catalogue, and is told as a shape.
     """
     a = case.architecture
-    keys = dict.fromkeys(key for own in a.own if len(own) > 1 for key in own)
+    slots = a.named_slots
+    sources = {slots[name].source if name in slots else name for name in first.wrong}
+    if len(sources) > 1:
+        return None  # more is wrong than one parameter
+    keys = dict.fromkeys(
+        key for own in a.own if len(own) > 1 for key, name in own.items() if name in sources
+    )
     parts = [_of_one(fault, key) for fault in faults for key in keys]
     found = named(case, subject, first, further, parts)
     if not found:

@@ -6,7 +6,7 @@ would be made.  The verdict must name that one, and say who agrees with whom.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -32,7 +32,6 @@ AFTER, BEFORE, WEIGHT = "layers.2.weight", "layers.0.output", "layers.0.weight"
 """What takes Softsign's value, what its backward pass produces, and what stands behind it."""
 
 OFF = 0.01
-Forward = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +56,9 @@ def plant_in_jax(monkeypatch: pytest.MonkeyPatch, *, value: bool) -> None:
         y = right(op, p, x)
         return (1 + OFF) * y if value else y + OFF * (y - jax.lax.stop_gradient(y))
 
-    monkeypatch.setitem(with_jax.FORWARD, ops.Softsign, wrong)  # type: ignore[arg-type]
+    table: dict[Any, Any] = dict(with_jax.FORWARD)
+    table[ops.Softsign] = wrong
+    monkeypatch.setattr(with_jax, "FORWARD", table)
 
 
 def plant_in_torch(monkeypatch: pytest.MonkeyPatch, *, value: bool) -> None:
@@ -67,7 +68,9 @@ def plant_in_torch(monkeypatch: pytest.MonkeyPatch, *, value: bool) -> None:
         y = right(op, p, x)
         return (1 + OFF) * y if value else y + OFF * (y - y.detach())
 
-    monkeypatch.setitem(with_torch.FORWARD, ops.Softsign, wrong)  # type: ignore[arg-type]
+    table: dict[Any, Any] = dict(with_torch.FORWARD)
+    table[ops.Softsign] = wrong
+    monkeypatch.setattr(with_torch, "FORWARD", table)
 
 
 PLANT = {"jax": plant_in_jax, "torch": plant_in_torch}
@@ -94,9 +97,10 @@ class WrongProbe(probe.Probe):
 MODULES = {"finite_differences": finite_differences, "complex_step": complex_step}
 
 
-def plant_in_a_page(monkeypatch: pytest.MonkeyPatch, **functions: Forward) -> None:
+def plant_in_a_page(monkeypatch: pytest.MonkeyPatch, **functions: Any) -> None:
     """A page of the reference with other functions."""
-    wrong = {**pages.LAYERS, ops.Softsign: pages.LAYERS[ops.Softsign]._replace(**functions)}
+    wrong = dict(pages.LAYERS)
+    wrong[ops.Softsign] = pages.LAYERS[ops.Softsign]._replace(**functions)
     for module in (networks, probe):
         monkeypatch.setattr(module, "LAYERS", wrong)
 

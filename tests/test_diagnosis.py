@@ -230,6 +230,7 @@ def test_mistakes_that_agree_for_small_values_part_for_large_ones() -> None:
     """A gradient below 1 that is cast to whole numbers is zero, as a missing one is."""
     a = network(ops.Dense(2), ops.Affine(0.01), input=(1, 2))
     case = draw_case(a, 3)
+    of_cosine = draw_case(network(ops.Dense(4), loss=ls.Cosine(), input=(1, 3)), 3)
     cast = planted(BY_NAME["weight_gradient_truncated"], "layers.0")
     assert not cast(case)[1][W].any()
     assert [c.name for c in diagnose(case, cast)] == ["weight_gradient_truncated"]
@@ -237,6 +238,8 @@ def test_mistakes_that_agree_for_small_values_part_for_large_ones() -> None:
     assert [c.name for c in diagnose(case, missing)][:1] == ["weight_gradient_zero"]
     others = [f for f in FAULTS if f.name != "weight_gradient_truncated"]
     assert all(c.kind != "fault" for c in diagnose(case, cast, faults=others))
+    others = [f for f in FAULTS if f.name != "weight_gradient_zero"]
+    assert all(c.kind != "fault" for c in diagnose(of_cosine, missing, faults=others))
 
 
 def test_what_a_draw_does_not_show_it_does_not_confirm() -> None:
@@ -286,7 +289,7 @@ def test_right_code_has_no_cause(dtype: DType, lane: Any) -> None:
 def test_right_code_in_another_order_of_summation_has_no_cause() -> None:
     def in_float64(case: Case) -> tuple[Array, Mapping[str, Array]]:
         loss, gradients = networks.value_and_gradients(rounding.promote(case))
-        return np.float32(loss), {n: g.astype(np.float32) for n, g in gradients.items()}
+        return np.asarray(loss, np.float32), {n: g.astype(np.float32) for n, g in gradients.items()}
 
     assert diagnose(draw_case(A, 1, dtype="float32"), in_float64) == ()
 
@@ -323,6 +326,28 @@ def test_a_fault_with_another_besides_gets_no_name() -> None:
         return loss, {**g, W: g[W] + 0.1 * np.sin(g[W])}
 
     assert all(c.kind != "fault" for c in diagnose(CASE, two))
+
+
+@pytest.mark.parametrize("name, key, words", [
+    ("last_contribution_only", "bias",
+     "the parameters' gradient overwritten (=) where it should accumulate (+=), of the bias alone"),
+    ("gradient_averaged", "weight",
+     "the parameters' gradient averaged over the batch instead of summed, of the weight alone"),
+])  # fmt: skip
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_fault_of_one_parameter_alone_is_told_as_such(
+    name: str, key: str, words: str, alone: bool
+) -> None:
+    """It is no fault of the catalogue, which makes it in both: its name would be wrong."""
+    tensor, both = f"layers.2.{key}", planted(BY_NAME[name], "layers.2")
+
+    def subject(case: Case) -> tuple[Array, Mapping[str, Array]]:
+        loss, right = reference_subject(case)
+        return loss, {**right, tensor: both(case)[1][tensor]}
+
+    (cause,) = diagnose(CASE, parameters_alone(subject) if alone else subject)
+    assert (cause.kind, cause.site) == ("shape", "layers.2")
+    assert str(cause) == f"equals the reference with {words}, in dense at layers.2"
 
 
 def test_a_fault_of_a_new_layer_kind_is_named_from_a_dictionary_that_has_it() -> None:
@@ -400,7 +425,8 @@ def test_a_shape_is_not_said_of_what_is_off_from_it(
 
     def near(g: Array) -> Array:
         moved = change(g)
-        return moved + 1e-6 * np.abs(g).max() * np.cos(np.arange(g.size)).reshape(g.shape)
+        off = 1e-6 * np.abs(g).max() * np.cos(np.arange(g.size)).reshape(g.shape)
+        return np.asarray(moved + off)
 
     assert words not in shape(SQUARE, one(W, near), W).words
 
@@ -532,9 +558,12 @@ def test_a_coarser_precision_on_the_way() -> None:
 
 def test_a_formula_that_is_slightly_wrong_is_no_precision() -> None:
     """Its errors are as small as rounding's, but the same for values close by."""
+
+    def off_by(size: float) -> Subject:
+        return changed(lambda case, g: {W: g[W] + size * np.sin(7 * g[W])})
+
     for size in (1e-2, 1e-4, 1e-6):
-        subject = changed(lambda case, g, size=size: {W: g[W] + size * np.sin(7 * g[W])})
-        assert shape(CASE, subject, W).kind == "unknown"
+        assert shape(CASE, off_by(size), W).kind == "unknown"
 
 
 # --- words -------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from backproof.diagnosis.patterns import by_class, by_mask, by_value, indices, o
 from backproof.reference.arrays import Array
 
 
-def mask(shape: tuple[int, ...], *places: object) -> Array:
+def mask(shape: tuple[int, ...], *places: Any) -> Array:
     """A mask that is set at these indices or slices."""
     found = np.zeros(shape, bool)
     for place in places:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from backproof.architectures.cases import Case
 from backproof.checkers.verdict import Subject
 from backproof.diagnosis.cause import Cause
-from backproof.diagnosis.dictionary import named
+from backproof.diagnosis.dictionary import named, named_in_part
 from backproof.diagnosis.evidence import Further, close_by, gather
 from backproof.diagnosis.shapes import shape_of
 from backproof.reference.faults.catalogue import FAULTS, Fault
@@ -32,6 +32,9 @@ def diagnose(
     names = named(case, subject, first, further, faults)
     if names:
         return names
+    part = named_in_part(case, subject, first, further, faults)
+    if part is not None:
+        return (part,)
     tensor = tensor if tensor in first.wrong else first.wrong[0]
     shape = shape_of(first, further, tensor, lambda scale, k: close_by(case, subject, scale, k))
     return (shape or UNKNOWN,)

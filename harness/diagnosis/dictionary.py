@@ -8,8 +8,9 @@ to them, is a candidate.  It becomes a name by what it says of further values of
 * on one of them at least it is far from right, in units of what is allowed to rounding: else
   the draw confirms nothing, since right code fits it as well as wrong;
 * it fits for a batch of another size, where there is one: mistakes that come to the same
-  because two sizes happen to be equal part there; and for much larger and much smaller values,
-  where what saturates here does not, and what is cast to whole numbers is not zero.
+  because two sizes happen to be equal part there;
+* it fits roughly for much larger and much smaller values, where what saturates here does not,
+  and what is cast to whole numbers is not zero.
 
 An unknown mistake meets these by being the same function of the values, and then the name is
 right.  Several that remain are ranked by how often such a mistake is made; of equals the one
@@ -20,7 +21,8 @@ One forward pass serves all: a fault changes the way back alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ from backproof.diagnosis.cause import Cause
 from backproof.diagnosis.evidence import Evidence, Further, of_another_batch, of_other_sizes
 from backproof.planting import blamed_for, produced
 from backproof.reference.faults.catalogue import Fault, overrides, sites
+from backproof.reference.faults.fault import Backward, layer_at
 
 CONFIRMED_ON = 2
 """Further draws on which a name must fit and show; one, where no more show it."""
@@ -56,15 +59,17 @@ def named(
     a = case.architecture
     if first.wrong[0] == "loss":
         return ()
-    there = [site for site in sites(a) if _may_start(first, site)]
+    begun = [site for site in sites(a) if _may_start(first, site)]
     possible = [
         (fault, site) for fault in faults if not fault.convention
-        for site in there if fault.applies(a, site)
+        for site in begun if fault.applies(a, site)
     ]  # fmt: skip
     found = [pair for pair in possible if fits(first, pair, with_fault(first, pair))]
     found = _confirmed(found, further) if found else []
-    for there in _elsewhere(case, subject) if found else ():
+    if found and (there := of_another_batch(case, subject)) is not None:
         found = [pair for pair in found if fits(there, pair, with_fault(there, pair))]
+    for there in of_other_sizes(case, subject) if found else ():
+        found = [pair for pair in found if _near(there, with_fault(there, pair))]
     blamed = producer(a, first.wrong[0])
     order = {pair: k for k, pair in enumerate(possible)}
 
@@ -73,6 +78,53 @@ def named(
         return -fault.weight, blamed_for(a, site) != blamed, order[pair]
 
     return tuple(_cause(a, pair) for pair in sorted(found, key=rank))
+
+
+def named_in_part(
+    case: Case, subject: Subject, first: Evidence, further: Further, faults: Sequence[Fault]
+) -> Cause | None:
+    """A fault made in the gradient of one parameter alone, where its layer has several.
+
+    That is how code errs that treats each of them by itself: `=` for `+=` in the bias alone.
+    It is no fault of the catalogue, and is told as a shape.
+    """
+    a = case.architecture
+    slots = a.named_slots
+    sources = {slots[name].source if name in slots else name for name in first.wrong}
+    if len(sources) > 1:
+        return None  # more is wrong than one parameter
+    keys = dict.fromkeys(
+        key for own in a.own if len(own) > 1 for key, name in own.items() if name in sources
+    )
+    parts = [_of_one(fault, key) for fault in faults for key in keys]
+    found = named(case, subject, first, further, parts)
+    if not found:
+        return None
+    cause = found[0]
+    return Cause("shape", "part", str(cause), cause.site, cause.operator)
+
+
+def _of_one(fault: Fault, key: str) -> Fault:
+    """The fault, of one parameter alone."""
+
+    def applies(a: Architecture, site: str) -> bool:
+        found = layer_at(a, site)
+        if found is None or not fault.applies(a, site):
+            return False
+        own = a.own[found[0]]
+        return key in own and len(own) > 1
+
+    def plant(right: Backward) -> Backward:
+        wrong = fault.plant(right)
+
+        def planted(layer: Any, p: Any, saved: Any, y_bar: Any) -> Any:
+            x_bar, p_bar = right(layer, p, saved, y_bar)
+            return x_bar, {**p_bar, key: wrong(layer, p, saved, y_bar)[1][key]}
+
+        return planted
+
+    summary = f"{fault.summary}, of the {key} alone"
+    return replace(fault, summary=summary, applies=applies, plant=plant)
 
 
 def _may_start(first: Evidence, site: str) -> bool:
@@ -116,7 +168,7 @@ def fits(there: Evidence, pair: Pair, wrong: dict[str, Any]) -> bool:
     with np.errstate(all="ignore"):
         if all(there.same(name, wrong[name]) for name in there.names):
             return True
-        if not all(there.near(name, wrong[name]) for name in there.names):
+        if not (_near(there, wrong) and there.same("loss", wrong["loss"])):
             return False
         (fault, site), a = pair, there.case.architecture
         if not fault.applies(a, site):
@@ -125,6 +177,12 @@ def fits(there: Evidence, pair: Pair, wrong: dict[str, Any]) -> bool:
         return allowed is not None and all(
             there.same(name, wrong[name], allowed) for name in there.names if name != "loss"
         )
+
+
+def _near(there: Evidence, wrong: dict[str, Any]) -> bool:
+    """Whether it gives these to half of their digits: far out, where rounding is no small noise."""
+    with np.errstate(all="ignore"):
+        return all(there.near(name, wrong[name]) for name in there.names if name != "loss")
 
 
 def _shows(there: Evidence, wrong: dict[str, Any]) -> bool:
@@ -156,11 +214,3 @@ def _confirmed(found: Iterable[Pair], further: Further) -> list[Pair]:
             if fits(there, pair, wrong[pair])
         }
     return [pair for pair, times in shown.items() if times]
-
-
-def _elsewhere(case: Case, subject: Subject) -> Iterator[Evidence]:
-    """Evidence for another batch and for values of other sizes, where the subject has any."""
-    there = of_another_batch(case, subject)
-    if there is not None:
-        yield there
-    yield from of_other_sizes(case, subject)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +44,13 @@ from backproof.reports.text import number, printable
 MOST_VALUES = 12
 """Entries of a tensor that are written out."""
 
+WIDEST = 100
+"""Characters of a tensor that is written out."""
+
 MOST_ROWS = 6
 """Wrong entries in the table."""
 
-MOST_LINES = 26
+MOST_LINES = 22
 """Lines of a derivation that is given whole; of a longer one its first line and its formulas."""
 
 MOST_TO_ASK = 2_000
@@ -160,22 +164,29 @@ def _network(case: Case) -> Iterator[str]:
     """One line for each layer: what it is, what it takes and makes, what it owns."""
     a = case.architecture
     rows: list[tuple[str, str, str]] = []
+    owned: dict[str, str] = {}
     if a.input is not None:
         rows.append(("input", "", str(a.input)))
     for i, layer in enumerate(a.layers):
-        taken = [str(shape) for shape in a.inputs_of(i)]
-        made = " ".join(
-            [*([f"{', '.join(taken)} ->"] if taken else []), str(a.edges[edge_name(i + 1)])]
-        )
-        owned = ", ".join(f"{n} {a.parameters[q]}" for n, q in a.own[i].items())
-        rows.append((f"layers.{i}", _of(call(layer), layer.inputs), f"{made}   {owned}".rstrip()))
+        taken = ", ".join(map(str, a.inputs_of(i)))
+        made = f"{taken} -> " * bool(taken) + str(a.edges[edge_name(i + 1)])
+        rows.append((f"layers.{i}", _of(call(layer), layer.inputs), made))
+        owned[f"layers.{i}"] = ", ".join(f"{n} {a.parameters[q]}" for n, q in a.own[i].items())
     for site, loss in a.losses.items():
-        edges = a.loss_sources[site]
-        rows.append((site, _of(call(loss), edges if loss.inputs else ()), "-> a number"))
+        edges = a.loss_sources[site] if loss.inputs else ()
+        rows.append((site, _of(call(loss), edges), "-> a number"))
     rows += [(f"penalties.{j}", call(p), "of every weight") for j, p in enumerate(a.penalties)]
     wide = [max(len(row[k]) for row in rows) for k in (0, 1)]
     for name, what, shapes in rows:
-        yield f"{name:<{wide[0]}}  {what:<{wide[1]}}  {shapes}".rstrip()
+        line = f"{name:<{wide[0]}}  {what:<{wide[1]}}  {shapes}".rstrip()
+        parameters = owned.get(name, "")
+        if len(line) + len(parameters) <= WIDEST:
+            yield f"{line}   {parameters}".rstrip()
+        else:
+            yield line
+            indent = " " * (wide[0] + 2)
+            yield from textwrap.wrap(parameters, WIDEST, initial_indent=indent,
+                                     subsequent_indent=indent)  # fmt: skip
 
 
 def _of(what: str, edges: Sequence[str]) -> str:
@@ -195,17 +206,19 @@ def _values(found: Found) -> Iterator[str]:
 
 def written(value: Array) -> str:
     """An array as nested lists of its shortest decimals, or its shape where it is large."""
-    if value.size > MOST_VALUES:
-        return f"of shape {value.shape}, in the file beside this page"
-    if value.ndim:
-        return f"[{', '.join(map(written, value))}]"
-    if value.dtype.kind in "biu":
-        return str(value.item()).lower() if value.dtype.kind == "b" else str(value.item())
-    return (
-        np.format_float_positional(value, trim="-")
-        if 1e-4 <= abs(value) < 1e6 or value == 0
-        else np.format_float_scientific(value, trim="-")
-    )
+    text = _nested(value) if value.size <= MOST_VALUES else ""
+    return text if 0 < len(text) <= WIDEST else f"of shape {value.shape}, in the file beside this"
+
+
+def _nested(value: Any) -> str:
+    if np.ndim(value):
+        return f"[{', '.join(map(_nested, value))}]"
+    number = np.asarray(value)[()]
+    if number.dtype.kind in "biu":
+        return str(number).lower()
+    plain = number == 0 or 1e-4 <= abs(number) < 1e6
+    write = np.format_float_positional if plain else np.format_float_scientific
+    return write(number, trim="-")
 
 
 # --- what should hold --------------------------------------------------------------------
@@ -274,7 +287,7 @@ def compared(found: Found, given: Array) -> Entries:
     sizes = sum(int(np.prod(shape)) for shape in case.architecture.tensors.values())
     asked, _ = estimates(case, found.checkers, exhaustive=sizes <= MOST_TO_ASK)
     said = {e.checker: np.asarray(_entry_of(e, tensor), float) for e in asked if _says(e, tensor)}
-    errors = {name: np.abs(given - value) for name, value in said.items()}
+    errors = {name: _error(given, value) for name, value in said.items()}
     measured = rounding.measure(case, seed=case.seed, normwise=True)
     exact = bit_for_bit(case)
     own = {e.checker: np.asarray(e.bounds.get(tensor, 0.0)) for e in asked}
@@ -294,6 +307,13 @@ def compared(found: Found, given: Array) -> Entries:
         return np.asarray(np.take_along_axis(stacked, first[None], axis=0)[0])
 
     return Entries(said, pick(errors), pick(bounds), wrong)
+
+
+def _error(given: Array, value: Array) -> Array:
+    """Infinite where a number is right and none was given."""
+    with np.errstate(invalid="ignore"):
+        error = np.abs(given - value)
+    return np.where(~np.isfinite(given) & np.isfinite(value), np.inf, error)
 
 
 def _says(estimate: Estimate, tensor: str) -> bool:

@@ -1,9 +1,7 @@
 """A failure as one page: what is wrong, where, by how much, why, and how to see it again.
 
 The network is the minimal one.  Its formulas are those of the page that derives the operator
-in `reference/`; what every checker says is asked anew, entry by entry.  An entry is called
-wrong where two checkers (or the only one) differ from the subject by more than their bounds,
-which are those of the verdict: the rounding of the arithmetic plus the checker's own error.
+in `reference/`; what every checker says is asked anew (`entry_by_entry.py`).
 """
 
 from __future__ import annotations
@@ -20,18 +18,14 @@ import numpy as np
 
 from backproof.architectures.architecture import Architecture, edge_name
 from backproof.architectures.cases import Case, target_name
-from backproof.checkers import rounding
-from backproof.checkers.asking import bit_for_bit
-from backproof.checkers.comparison import ALPHA, allowed_in_entries, ratio_of
-from backproof.checkers.estimate import Estimate
 from backproof.checkers.outcome import FAN_OUT, listed
 from backproof.checkers.verdict import (
     CHECKERS,
     CheckerName,
     Verdict,
-    estimates,
     reference_subject,
 )
+from backproof.entry_by_entry import compared, shown, table
 from backproof.foreign import SubjectProblem, Unsupported, subject_named
 from backproof.jobs import Job
 from backproof.naming import call, path_of
@@ -39,7 +33,7 @@ from backproof.reference.arrays import Array
 from backproof.reference.losses import penalties
 from backproof.reference.pages import LAYERS, LOSSES
 from backproof.reports.events import FailureSaved
-from backproof.reports.text import number, printable
+from backproof.reports.text import printable
 
 MOST_VALUES = 12
 """Entries of a tensor that are written out."""
@@ -47,21 +41,8 @@ MOST_VALUES = 12
 WIDEST = 100
 """Characters of a tensor that is written out."""
 
-MOST_ROWS = 6
-"""Wrong entries in the table."""
-
 MOST_LINES = 22
 """Lines of a derivation that is given whole; of a longer one its first line and its formulas."""
-
-MOST_TO_ASK = 2_000
-"""Entries, of all tensors together, up to which the numerical checkers say every single one."""
-
-NAMES: Mapping[str, str] = {
-    "finite_differences": "finite differences",
-    "complex_step": "complex step",
-    "jax": "JAX",
-    "torch": "PyTorch",
-}
 
 
 @dataclass(frozen=True)
@@ -213,7 +194,7 @@ def written(value: Array) -> str:
 def _nested(value: Any) -> str:
     if np.ndim(value):
         return f"[{', '.join(map(_nested, value))}]"
-    number = np.asarray(value)[()]
+    number: Any = np.asarray(value)[()]
     if number.dtype.kind in "biu":
         return str(number).lower()
     plain = number == 0 or 1e-4 <= abs(number) < 1e6
@@ -230,8 +211,11 @@ def derivation(a: Architecture, verdict: Verdict) -> tuple[str, str]:
     if site == FAN_OUT:
         text = "x_bar = the sum of what the uses of x send back, each along its own path"
         return "reference/network.py", text
-    part = a.losses[site] if site in a.losses else a.layers[int(site.split(".")[1])]
-    page = (LOSSES if site in a.losses else LAYERS)[type(part)]
+    page = (
+        LOSSES[type(a.losses[site])]
+        if site in a.losses
+        else LAYERS[type(a.layers[int(site.split(".")[1])])]
+    )
     text = shortened(page.derivation)
     if a.penalties and verdict.tensor in a.parameters:
         text += "\n\n" + shortened(penalties.__doc__ or "")
@@ -267,63 +251,6 @@ def shortened(docstring: str) -> str:
 # --- what came back ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Entries:
-    """A tensor's gradient by everybody, entry by entry.
-
-    `error` and `bound` are, at each entry, those of the checker whose error is largest for
-    its bound; `wrong` says where enough of them disagree.
-    """
-
-    said: Mapping[str, Array]
-    error: Array
-    bound: Array
-    wrong: Array
-
-
-def compared(found: Found, given: Array) -> Entries:
-    """Hold an array that the subject gave for the verdict's tensor against everybody's."""
-    case, tensor = found.case, found.verdict.tensor
-    sizes = sum(int(np.prod(shape)) for shape in case.architecture.tensors.values())
-    asked, _ = estimates(case, found.checkers, exhaustive=sizes <= MOST_TO_ASK)
-    said = {e.checker: np.asarray(_entry_of(e, tensor), float) for e in asked if _says(e, tensor)}
-    errors = {name: _error(given, value) for name, value in said.items()}
-    measured = rounding.measure(case, seed=case.seed, normwise=True)
-    exact = bit_for_bit(case)
-    own = {e.checker: np.asarray(e.bounds.get(tensor, 0.0)) for e in asked}
-    floor = 0.0 if exact or measured.overflows else allowed_in_entries(measured, tensor, ALPHA)
-    bounds = {name: np.broadcast_to(floor + own[name], given.shape) for name in said}
-    ratios = {name: ratio_of(errors[name], bounds[name]) for name in said}
-    if not said:
-        nothing = np.full(given.shape, np.nan)
-        return Entries({}, nothing, nothing, np.zeros(given.shape, bool))
-    names = list(said)
-    table = np.stack([np.nan_to_num(ratios[n], nan=np.inf) for n in names])
-    first = np.argmax(table, axis=0)
-    wrong = (table > 1).sum(axis=0) >= min(2, len(names))
-
-    def pick(values: Mapping[str, Array]) -> Array:
-        stacked = np.stack([values[n] for n in names])
-        return np.asarray(np.take_along_axis(stacked, first[None], axis=0)[0])
-
-    return Entries(said, pick(errors), pick(bounds), wrong)
-
-
-def _error(given: Array, value: Array) -> Array:
-    """Infinite where a number is right and none was given."""
-    with np.errstate(invalid="ignore"):
-        error = np.abs(given - value)
-    return np.where(~np.isfinite(given) & np.isfinite(value), np.inf, error)
-
-
-def _says(estimate: Estimate, tensor: str) -> bool:
-    return tensor in estimate.entries or tensor == "loss"
-
-
-def _entry_of(estimate: Estimate, tensor: str) -> Any:
-    return estimate.entries.get(tensor, estimate.loss)
-
-
 def _what_came_back(found: Found, gradients: Mapping[str, Any]) -> Iterator[str]:
     tensor = found.verdict.tensor
     loss, right = reference_subject(found.case)
@@ -334,8 +261,8 @@ def _what_came_back(found: Found, gradients: Mapping[str, Any]) -> Iterator[str]
         yield f"The subject gives {got}; the reference gives, in the shape {ours.shape},"
         yield _fenced([written(ours)])
         return
-    entries = compared(found, np.asarray(given, float))
-    rows = _shown(entries)
+    entries = compared(found.case, tensor, np.asarray(given, float), found.checkers)
+    rows = shown(entries)
     count = int(entries.wrong.sum())
     yield (
         f"{tensor}: {count} of {ours.size} entries wrong"
@@ -343,48 +270,8 @@ def _what_came_back(found: Found, gradients: Mapping[str, Any]) -> Iterator[str]
         if count
         else f"{tensor}: no entry is wrong by itself, all together are; the worst."
     )
-    yield _table(np.asarray(given, float), ours, entries, rows)
+    yield table(np.asarray(given, float), ours, entries, rows)
     yield "Error and bound are those of the checker that disagrees by most of its bounds."
-
-
-def _shown(entries: Entries) -> list[tuple[int, ...]]:
-    """The first wrong entries, or the worst where none is wrong by itself."""
-    if entries.wrong.any():
-        return [tuple(int(i) for i in at) for at in np.argwhere(entries.wrong)[:MOST_ROWS]]
-    ratios = ratio_of(entries.error, entries.bound)
-    order = np.argsort(-ratios, axis=None, kind="stable")[:MOST_ROWS]
-    return [tuple(int(i) for i in np.unravel_index(k, ratios.shape)) for k in order]
-
-
-def _table(given: Array, ours: Array, entries: Entries, rows: list[tuple[int, ...]]) -> str:
-    """A Markdown table: entries down, those who say something across."""
-    columns = {
-        "subject": given,
-        **{NAMES[n]: v for n, v in entries.said.items()},
-        "reference": ours,
-    }
-    lines = [["entry", *columns, "error", "bound"]]
-    for at in rows:
-        values = [float(value[at]) + 0.0 for value in columns.values()]  # never -0
-        digits = _digits(values[0], float(entries.error[at]))
-        cells = [f"{v:.{digits}g}" for v in values]
-        lines.append(
-            [str(at), *cells, number(float(entries.error[at])), number(float(entries.bound[at]))]
-        )
-    wide = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
-    text = [
-        "| " + " | ".join(cell.rjust(w) for cell, w in zip(line, wide, strict=True)) + " |"
-        for line in lines
-    ]
-    rule = "|" + "|".join("-" * (w + 1) + ":" for w in wide) + "|"
-    return "\n".join([text[0], rule, *text[1:]])
-
-
-def _digits(value: float, error: float) -> int:
-    """Digits that show an error of a value, with two to spare; six at least, 17 at most."""
-    if not (np.isfinite(value) and np.isfinite(error)) or value == 0 or error == 0:
-        return 6
-    return int(min(17, max(6, 3 - np.floor(np.log10(error / abs(value))))))
 
 
 # --- text --------------------------------------------------------------------------------

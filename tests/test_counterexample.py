@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from helpers_networks import GRAPHS, every_loss, every_operator, network
 
-import backproof.counterexample as page_of
+from backproof import counterexample, entry_by_entry
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
 from backproof.architectures.cases import Case, draw_case
@@ -139,7 +139,7 @@ def test_it_is_one_page(name: str) -> None:
 def test_a_derivation_is_whole_or_its_title_and_its_formulas(page: Any) -> None:
     text = shortened(page.derivation).splitlines()
     assert text[0] == page.derivation.strip().splitlines()[0]
-    assert len(text) <= page_of.MOST_LINES
+    assert len(text) <= counterexample.MOST_LINES
     whole = "\n".join(text) == inspect.cleandoc(page.derivation)
     assert whole or any(line.startswith("    ") and "=" in line for line in text)
 
@@ -264,13 +264,13 @@ def test_of_many_wrong_entries_the_first_are_shown() -> None:
     a = network(ops.Dense(4), loss=ls.WeightedSum(), input=(3, 5))
     page = write_page(found("weight_gradient_zero", draw_case(a, 1)))
     assert "layers.0.weight: 20 of 20 entries wrong, the first 6." in page
-    assert len(table(page)) == page_of.MOST_ROWS
+    assert len(table(page)) == entry_by_entry.MOST_ROWS
 
 
 def test_a_large_network_is_explained_by_the_frameworks_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every entry by finite differences would cost four evaluations each."""
-    monkeypatch.setattr(page_of, "MOST_TO_ASK", 10)
+    monkeypatch.setattr(entry_by_entry, "MOST_TO_ASK", 10)
     (row, *_) = table(write_page(found("gradient_averaged", draw_case(DENSE, 1))))
     assert "complex step" not in row and "PyTorch" in row

@@ -50,7 +50,8 @@ class Found:
     """A failing case, its verdict, and what is known of it.
 
     `loss` and `gradients` are the subject's, None where it gives none.  `cause`, `replay` and
-    `script` may be empty.
+    `script` may be empty.  `origin` is the network before its reduction, by whose numbers the
+    cause calls its layers.
     """
 
     case: Case
@@ -61,6 +62,7 @@ class Found:
     cause: str = ""
     replay: str = ""
     script: str = ""
+    origin: Architecture | None = None
     checkers: Sequence[CheckerName] = CHECKERS
 
 
@@ -79,6 +81,7 @@ def explain(case: Case, verdict: Verdict, job: Job, saved: FailureSaved) -> str:
             cause=saved.cause,
             replay=saved.replay,
             script=Path(saved.script).name,
+            origin=saved.minimal,
             checkers=job.checkers,
         )
     )
@@ -135,6 +138,8 @@ def _again(found: Found) -> Iterator[str]:
     if found.script:
         yield f"python {found.script}    (NumPy alone)"
     yield f"subject  {_plain(found.subject)}"
+    if found.origin is not None and found.origin != found.case.architecture:
+        yield f"found in {found.origin}"
     yield f"values   {found.case.lane} lane, {found.case.dtype}, seed {found.case.seed}"
 
 
@@ -285,7 +290,8 @@ def _plain(text: str) -> str:
 def _sentence(text: str) -> str:
     """With a full stop; a first word that names a tensor keeps its small letter."""
     words = _plain(text).strip()
-    if "." not in words.split(" ")[0]:
+    first = words.split(" ")[0]
+    if "." not in first and first != "input":
         words = words[:1].upper() + words[1:]
     return words if words.endswith(".") else f"{words}."
 

@@ -80,6 +80,13 @@ def test_a_page_tells_the_whole_story() -> None:
     assert f"layers.0.weight  {written(weight)}" in page
 
 
+def test_the_network_that_was_found_is_named_where_it_was_larger() -> None:
+    failing = found("gradient_averaged", draw_case(DENSE, 1))
+    assert "found in" not in write_page(replace(failing, origin=DENSE))
+    larger = network(ops.Tanh(), ops.Dense(2))
+    assert f"found in {larger}" in write_page(replace(failing, origin=larger)).splitlines()
+
+
 def test_the_table_holds_what_everybody_said() -> None:
     case = draw_case(DENSE, 1)
     failing = found("gradient_averaged", case)

@@ -1,15 +1,14 @@
 """A failure as one page: what is wrong, where, by how much, why, and how to see it again.
 
 The network is the minimal one.  Its formulas are those of the page that derives the operator
-in `reference/`; what every checker says is asked anew, entry by entry.  An entry is called
-wrong where two checkers (or the only one) differ from the subject by more than their bounds,
-which are those of the verdict: the rounding of the arithmetic plus the checker's own error.
+in `reference/`; what every checker says is asked anew (`entry_by_entry.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import inspect
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +18,14 @@ import numpy as np
 
 from backproof.architectures.architecture import Architecture, edge_name
 from backproof.architectures.cases import Case, target_name
-from backproof.checkers import rounding
-from backproof.checkers.asking import bit_for_bit
-from backproof.checkers.comparison import ALPHA, allowed_in_entries, ratio_of
-from backproof.checkers.estimate import Estimate
 from backproof.checkers.outcome import FAN_OUT, listed
 from backproof.checkers.verdict import (
     CHECKERS,
     CheckerName,
     Verdict,
-    estimates,
     reference_subject,
 )
+from backproof.entry_by_entry import compared, shown, table
 from backproof.foreign import SubjectProblem, Unsupported, subject_named
 from backproof.jobs import Job
 from backproof.naming import call, path_of
@@ -38,26 +33,16 @@ from backproof.reference.arrays import Array
 from backproof.reference.losses import penalties
 from backproof.reference.pages import LAYERS, LOSSES
 from backproof.reports.events import FailureSaved
-from backproof.reports.text import number, printable
+from backproof.reports.text import printable
 
 MOST_VALUES = 12
 """Entries of a tensor that are written out."""
 
-MOST_ROWS = 6
-"""Wrong entries in the table."""
+WIDEST = 100
+"""Characters of a tensor that is written out."""
 
-MOST_LINES = 26
+MOST_LINES = 22
 """Lines of a derivation that is given whole; of a longer one its first line and its formulas."""
-
-MOST_TO_ASK = 2_000
-"""Entries, of all tensors together, up to which the numerical checkers say every single one."""
-
-NAMES: Mapping[str, str] = {
-    "finite_differences": "finite differences",
-    "complex_step": "complex step",
-    "jax": "JAX",
-    "torch": "PyTorch",
-}
 
 
 @dataclass(frozen=True)
@@ -65,7 +50,8 @@ class Found:
     """A failing case, its verdict, and what is known of it.
 
     `loss` and `gradients` are the subject's, None where it gives none.  `cause`, `replay` and
-    `script` may be empty.
+    `script` may be empty.  `origin` is the network before its reduction, by whose numbers the
+    cause calls its layers.
     """
 
     case: Case
@@ -76,6 +62,7 @@ class Found:
     cause: str = ""
     replay: str = ""
     script: str = ""
+    origin: Architecture | None = None
     checkers: Sequence[CheckerName] = CHECKERS
 
 
@@ -94,6 +81,7 @@ def explain(case: Case, verdict: Verdict, job: Job, saved: FailureSaved) -> str:
             cause=saved.cause,
             replay=saved.replay,
             script=Path(saved.script).name,
+            origin=saved.minimal,
             checkers=job.checkers,
         )
     )
@@ -150,6 +138,8 @@ def _again(found: Found) -> Iterator[str]:
     if found.script:
         yield f"python {found.script}    (NumPy alone)"
     yield f"subject  {_plain(found.subject)}"
+    if found.origin is not None and found.origin != found.case.architecture:
+        yield f"found in {found.origin}"
     yield f"values   {found.case.lane} lane, {found.case.dtype}, seed {found.case.seed}"
 
 
@@ -160,22 +150,29 @@ def _network(case: Case) -> Iterator[str]:
     """One line for each layer: what it is, what it takes and makes, what it owns."""
     a = case.architecture
     rows: list[tuple[str, str, str]] = []
+    owned: dict[str, str] = {}
     if a.input is not None:
         rows.append(("input", "", str(a.input)))
     for i, layer in enumerate(a.layers):
-        taken = [str(shape) for shape in a.inputs_of(i)]
-        made = " ".join(
-            [*([f"{', '.join(taken)} ->"] if taken else []), str(a.edges[edge_name(i + 1)])]
-        )
-        owned = ", ".join(f"{n} {a.parameters[q]}" for n, q in a.own[i].items())
-        rows.append((f"layers.{i}", _of(call(layer), layer.inputs), f"{made}   {owned}".rstrip()))
+        taken = ", ".join(map(str, a.inputs_of(i)))
+        made = f"{taken} -> " * bool(taken) + str(a.edges[edge_name(i + 1)])
+        rows.append((f"layers.{i}", _of(call(layer), layer.inputs), made))
+        owned[f"layers.{i}"] = ", ".join(f"{n} {a.parameters[q]}" for n, q in a.own[i].items())
     for site, loss in a.losses.items():
-        edges = a.loss_sources[site]
-        rows.append((site, _of(call(loss), edges if loss.inputs else ()), "-> a number"))
+        edges = a.loss_sources[site] if loss.inputs else ()
+        rows.append((site, _of(call(loss), edges), "-> a number"))
     rows += [(f"penalties.{j}", call(p), "of every weight") for j, p in enumerate(a.penalties)]
     wide = [max(len(row[k]) for row in rows) for k in (0, 1)]
     for name, what, shapes in rows:
-        yield f"{name:<{wide[0]}}  {what:<{wide[1]}}  {shapes}".rstrip()
+        line = f"{name:<{wide[0]}}  {what:<{wide[1]}}  {shapes}".rstrip()
+        parameters = owned.get(name, "")
+        if len(line) + len(parameters) <= WIDEST:
+            yield f"{line}   {parameters}".rstrip()
+        else:
+            yield line
+            indent = " " * (wide[0] + 2)
+            yield from textwrap.wrap(parameters, WIDEST, initial_indent=indent,
+                                     subsequent_indent=indent)  # fmt: skip
 
 
 def _of(what: str, edges: Sequence[str]) -> str:
@@ -195,17 +192,19 @@ def _values(found: Found) -> Iterator[str]:
 
 def written(value: Array) -> str:
     """An array as nested lists of its shortest decimals, or its shape where it is large."""
-    if value.size > MOST_VALUES:
-        return f"of shape {value.shape}, in the file beside this page"
-    if value.ndim:
-        return f"[{', '.join(map(written, value))}]"
-    if value.dtype.kind in "biu":
-        return str(value.item()).lower() if value.dtype.kind == "b" else str(value.item())
-    return (
-        np.format_float_positional(value, trim="-")
-        if 1e-4 <= abs(value) < 1e6 or value == 0
-        else np.format_float_scientific(value, trim="-")
-    )
+    text = _nested(value) if value.size <= MOST_VALUES else ""
+    return text if 0 < len(text) <= WIDEST else f"of shape {value.shape}, in the file beside this"
+
+
+def _nested(value: Any) -> str:
+    if np.ndim(value):
+        return f"[{', '.join(map(_nested, value))}]"
+    number: Any = np.asarray(value)[()]
+    if number.dtype.kind in "biu":
+        return str(number).lower()
+    plain = number == 0 or 1e-4 <= abs(number) < 1e6
+    write = np.format_float_positional if plain else np.format_float_scientific
+    return write(number, trim="-")
 
 
 # --- what should hold --------------------------------------------------------------------
@@ -217,8 +216,11 @@ def derivation(a: Architecture, verdict: Verdict) -> tuple[str, str]:
     if site == FAN_OUT:
         text = "x_bar = the sum of what the uses of x send back, each along its own path"
         return "reference/network.py", text
-    part = a.losses[site] if site in a.losses else a.layers[int(site.split(".")[1])]
-    page = (LOSSES if site in a.losses else LAYERS)[type(part)]
+    page = (
+        LOSSES[type(a.losses[site])]
+        if site in a.losses
+        else LAYERS[type(a.layers[int(site.split(".")[1])])]
+    )
     text = shortened(page.derivation)
     if a.penalties and verdict.tensor in a.parameters:
         text += "\n\n" + shortened(penalties.__doc__ or "")
@@ -254,56 +256,6 @@ def shortened(docstring: str) -> str:
 # --- what came back ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Entries:
-    """A tensor's gradient by everybody, entry by entry.
-
-    `error` and `bound` are, at each entry, those of the checker whose error is largest for
-    its bound; `wrong` says where enough of them disagree.
-    """
-
-    said: Mapping[str, Array]
-    error: Array
-    bound: Array
-    wrong: Array
-
-
-def compared(found: Found, given: Array) -> Entries:
-    """Hold an array that the subject gave for the verdict's tensor against everybody's."""
-    case, tensor = found.case, found.verdict.tensor
-    sizes = sum(int(np.prod(shape)) for shape in case.architecture.tensors.values())
-    asked, _ = estimates(case, found.checkers, exhaustive=sizes <= MOST_TO_ASK)
-    said = {e.checker: np.asarray(_entry_of(e, tensor), float) for e in asked if _says(e, tensor)}
-    errors = {name: np.abs(given - value) for name, value in said.items()}
-    measured = rounding.measure(case, seed=case.seed, normwise=True)
-    exact = bit_for_bit(case)
-    own = {e.checker: np.asarray(e.bounds.get(tensor, 0.0)) for e in asked}
-    floor = 0.0 if exact or measured.overflows else allowed_in_entries(measured, tensor, ALPHA)
-    bounds = {name: np.broadcast_to(floor + own[name], given.shape) for name in said}
-    ratios = {name: ratio_of(errors[name], bounds[name]) for name in said}
-    if not said:
-        nothing = np.full(given.shape, np.nan)
-        return Entries({}, nothing, nothing, np.zeros(given.shape, bool))
-    names = list(said)
-    table = np.stack([np.nan_to_num(ratios[n], nan=np.inf) for n in names])
-    first = np.argmax(table, axis=0)
-    wrong = (table > 1).sum(axis=0) >= min(2, len(names))
-
-    def pick(values: Mapping[str, Array]) -> Array:
-        stacked = np.stack([values[n] for n in names])
-        return np.asarray(np.take_along_axis(stacked, first[None], axis=0)[0])
-
-    return Entries(said, pick(errors), pick(bounds), wrong)
-
-
-def _says(estimate: Estimate, tensor: str) -> bool:
-    return tensor in estimate.entries or tensor == "loss"
-
-
-def _entry_of(estimate: Estimate, tensor: str) -> Any:
-    return estimate.entries.get(tensor, estimate.loss)
-
-
 def _what_came_back(found: Found, gradients: Mapping[str, Any]) -> Iterator[str]:
     tensor = found.verdict.tensor
     loss, right = reference_subject(found.case)
@@ -314,8 +266,8 @@ def _what_came_back(found: Found, gradients: Mapping[str, Any]) -> Iterator[str]
         yield f"The subject gives {got}; the reference gives, in the shape {ours.shape},"
         yield _fenced([written(ours)])
         return
-    entries = compared(found, np.asarray(given, float))
-    rows = _shown(entries)
+    entries = compared(found.case, tensor, np.asarray(given, float), found.checkers)
+    rows = shown(entries)
     count = int(entries.wrong.sum())
     yield (
         f"{tensor}: {count} of {ours.size} entries wrong"
@@ -323,48 +275,8 @@ def _what_came_back(found: Found, gradients: Mapping[str, Any]) -> Iterator[str]
         if count
         else f"{tensor}: no entry is wrong by itself, all together are; the worst."
     )
-    yield _table(np.asarray(given, float), ours, entries, rows)
+    yield table(np.asarray(given, float), ours, entries, rows)
     yield "Error and bound are those of the checker that disagrees by most of its bounds."
-
-
-def _shown(entries: Entries) -> list[tuple[int, ...]]:
-    """The first wrong entries, or the worst where none is wrong by itself."""
-    if entries.wrong.any():
-        return [tuple(int(i) for i in at) for at in np.argwhere(entries.wrong)[:MOST_ROWS]]
-    ratios = ratio_of(entries.error, entries.bound)
-    order = np.argsort(-ratios, axis=None, kind="stable")[:MOST_ROWS]
-    return [tuple(int(i) for i in np.unravel_index(k, ratios.shape)) for k in order]
-
-
-def _table(given: Array, ours: Array, entries: Entries, rows: list[tuple[int, ...]]) -> str:
-    """A Markdown table: entries down, those who say something across."""
-    columns = {
-        "subject": given,
-        **{NAMES[n]: v for n, v in entries.said.items()},
-        "reference": ours,
-    }
-    lines = [["entry", *columns, "error", "bound"]]
-    for at in rows:
-        values = [float(value[at]) + 0.0 for value in columns.values()]  # never -0
-        digits = _digits(values[0], float(entries.error[at]))
-        cells = [f"{v:.{digits}g}" for v in values]
-        lines.append(
-            [str(at), *cells, number(float(entries.error[at])), number(float(entries.bound[at]))]
-        )
-    wide = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
-    text = [
-        "| " + " | ".join(cell.rjust(w) for cell, w in zip(line, wide, strict=True)) + " |"
-        for line in lines
-    ]
-    rule = "|" + "|".join("-" * (w + 1) + ":" for w in wide) + "|"
-    return "\n".join([text[0], rule, *text[1:]])
-
-
-def _digits(value: float, error: float) -> int:
-    """Digits that show an error of a value, with two to spare; six at least, 17 at most."""
-    if not (np.isfinite(value) and np.isfinite(error)) or value == 0 or error == 0:
-        return 6
-    return int(min(17, max(6, 3 - np.floor(np.log10(error / abs(value))))))
 
 
 # --- text --------------------------------------------------------------------------------
@@ -378,7 +290,8 @@ def _plain(text: str) -> str:
 def _sentence(text: str) -> str:
     """With a full stop; a first word that names a tensor keeps its small letter."""
     words = _plain(text).strip()
-    if "." not in words.split(" ")[0]:
+    first = words.split(" ")[0]
+    if "." not in first and first != "input":
         words = words[:1].upper() + words[1:]
     return words if words.endswith(".") else f"{words}."
 

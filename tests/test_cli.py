@@ -314,7 +314,7 @@ def test_4_bad_input_is_one_sentence(arguments: str, words: str, tmp_path: Path)
     net.write_text(dumps(SMALL))
     folder = tmp_path / "out"
     words_typed = arguments.replace("NET", str(net)).split()
-    result = invoke("run", "--output", str(folder), *words_typed, columns=3000)
+    result = invoke("run", "--output", str(folder), *words_typed, columns=5000)
     assert result.exit_code == 4
     assert sentence(result).startswith(words)
     assert "Traceback" not in result.output
@@ -402,7 +402,7 @@ def test_the_version_is_ours() -> None:
 
 def test_a_second_run_replaces_the_first(tmp_path: Path) -> None:
     assert run_into(tmp_path, "--cases", "2", *WRONG).exit_code == 1
-    assert len([name for name in files(tmp_path) if name.startswith("failures/")]) == 4
+    assert len([name for name in files(tmp_path) if name.startswith("failures/")]) == 6
     assert run_into(tmp_path, "--cases", "4").exit_code == 0
     assert files(tmp_path) == REPORTS
     assert not (tmp_path / "failures").exists()
@@ -462,7 +462,7 @@ def test_a_full_disk_costs_the_files_and_not_the_verdict(
     problems = result.stderr.splitlines()
     assert problems[0] == f"{tmp_path}/events.ndjson cannot be written: No space left on device"
     assert problems[-1] == f"the reports in {tmp_path} cannot be written: No space left on device"
-    assert len(problems) == (6 if code == 1 else 2)  # each file once
+    assert len(problems) == (8 if code == 1 else 2)  # each file once
 
 
 def without_coverage() -> dict[str, str]:

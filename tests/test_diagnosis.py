@@ -203,6 +203,7 @@ def test_of_equals_the_one_that_makes_the_first_wrong_tensor_is_first() -> None:
     twin = Fault(
         "twin", "a twin", None, BY_NAME["bias_gradient_zero"].weight,
         BY_NAME["bias_gradient_zero"].applies, BY_NAME["bias_gradient_zero"].plant,
+        kind="missing", shows="where a layer has a bias",
     )  # fmt: skip
     case = draw_case(A, 3)
     causes = diagnose(case, planted(twin, "layers.2"), faults=[*FAULTS, twin])
@@ -356,6 +357,7 @@ def test_a_fault_of_a_new_layer_kind_is_named_from_a_dictionary_that_has_it() ->
         "cubed", "the weight's gradient cubed", None, 1,
         layers(lambda a, i, layer: isinstance(layer, ops.Dense)),
         in_dense._instead_of("weight", lambda y_bar, w_bar: w_bar**3),
+        kind="argument", shows="at a dense layer",
     )  # fmt: skip
     subject = planted(new, "layers.0")
     assert all(c.kind != "fault" for c in diagnose(CASE, subject))

@@ -6,7 +6,7 @@ import functools
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, get_args
 
@@ -326,7 +326,7 @@ def test_a_fault_is_the_same_in_each_of_several_replicas(fault: Fault) -> None:
         x = None if one.input is None else np.stack([one.input, np.asarray(other.input)])
         both = replace(one, parameters=pairs, input=x)
         planted = catalogue.overrides(fault, architecture, site)
-        found = network.backward(
+        found: Mapping[str, Array | None] = network.backward(
             both, network.forward(both), value_bar=np.ones((2, 1, 1)), overrides=planted
         )
         for k, case in enumerate((one, other)):

@@ -99,7 +99,7 @@ def needs(name: str) -> int:
 
 @functools.cache
 def networks() -> list[Architecture]:
-    return generate(Limits(max_width=4, max_batch=3), "generic", "float64", 1, 150)
+    return generate(Limits(max_width=4, max_batch=3), "generic", "float64", 1, 400)
 
 
 def first_failing(fault: Fault) -> tuple[Case, Verdict]:

@@ -370,7 +370,7 @@ def prepare_folder(folder: Path) -> Path:
 
 def _saved(folder: Path) -> Iterator[Path]:
     """The failures that an earlier run saved, and nobody else's files."""
-    name = re.compile(rf"case-\d{{5,}}-({'|'.join(LANES)})-({'|'.join(DTYPES)})\.(json|py)")
+    name = re.compile(rf"case-\d{{5,}}-({'|'.join(LANES)})-({'|'.join(DTYPES)})\.(json|py|md)")
     return (path for path in (folder / "failures").glob("case-*") if name.fullmatch(path.name))
 
 

@@ -17,6 +17,7 @@ from backproof.architectures.cases import EXTREMES, Case, Lane, draw_case, strea
 from backproof.architectures.surgery import rebuilt
 from backproof.checkers import rounding, ties
 from backproof.checkers.comparison import ALPHA, allowed_in_entries
+from backproof.checkers.noise import UNIT
 from backproof.checkers.rounding import Rounding, norm, promote
 from backproof.checkers.verdict import Subject
 from backproof.reference import network
@@ -78,7 +79,7 @@ class Evidence:
             return False
         bound = self.larger(name, w) * self.allowed[name] if allowed is None else allowed[name]
         if bound.shape != w.shape:  # both are of another shape than is right
-            bound = np.max(bound, initial=0.0)
+            bound = np.full(w.shape, np.max(bound, initial=0.0))
         with np.errstate(invalid="ignore"):
             close = (np.abs(g - w) <= bound) | ~finite
         open_ones = self.open.get(name)
@@ -93,7 +94,7 @@ class Evidence:
             return g is w
         with np.errstate(invalid="ignore"):
             off = np.where(g == w, 0.0, g - w)  # infinities too
-        unit = rounding.UNIT[self.noise.dtype]
+        unit = UNIT[self.noise.dtype]
         return norm(off) <= np.sqrt(unit) * norm(w) or self.same(name, w)
 
     def larger(self, name: str, w: Array) -> float:
@@ -102,7 +103,7 @@ class Evidence:
         A wrong gradient may be larger than the terms that the right one is summed from; its
         rounding grows with it.
         """
-        terms = self.noise.norm(name) / rounding.UNIT[self.noise.dtype]
+        terms = self.noise.norm(name) / UNIT[self.noise.dtype]
         size = norm(np.where(np.isfinite(w), w, 0.0))
         return max(1.0, size / terms) if terms > 0 else 1.0
 

@@ -59,7 +59,7 @@ class Held:
     def wrong(self) -> Array:
         """The entries that rounding does not explain; what is not finite where c is, too."""
         with np.errstate(invalid="ignore"):
-            return ~(np.abs(self.g - self.c) <= self.allowed)
+            return np.asarray(~(np.abs(self.g - self.c) <= self.allowed))
 
     @property
     def blank(self) -> Array:

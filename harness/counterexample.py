@@ -25,6 +25,7 @@ from backproof.checkers.verdict import (
     Verdict,
     reference_subject,
 )
+from backproof.diagnosis.patterns import where
 from backproof.entry_by_entry import compared, shown, table
 from backproof.foreign import SubjectProblem, Unsupported, subject_named
 from backproof.jobs import Job
@@ -129,7 +130,9 @@ def title(found: Found) -> str:
 
 def _told(found: Found) -> Iterator[str]:
     if found.verdict.reason and _plain(found.verdict.reason) not in title(found):
-        yield _sentence(found.verdict.reason)
+        yield textwrap.fill(
+            _sentence(found.verdict.reason), WIDEST, break_long_words=False, break_on_hyphens=False
+        )
 
 
 def _again(found: Found) -> Iterator[str]:
@@ -269,12 +272,15 @@ def _what_came_back(found: Found, gradients: Mapping[str, Any]) -> Iterator[str]
     entries = compared(found.case, tensor, np.asarray(given, float), found.checkers)
     rows = shown(entries)
     count = int(entries.wrong.sum())
+    pattern = where(entries.wrong, (ours == 0) & (np.asarray(given, float) == 0))
     yield (
         f"{tensor}: {count} of {ours.size} entries wrong"
         + (f", the first {len(rows)}." if count > len(rows) else ".")
         if count
         else f"{tensor}: no entry is wrong by itself, all together are; the worst."
     )
+    if pattern:
+        yield f"Wrong {pattern}."
     yield table(np.asarray(given, float), ours, entries, rows)
     yield "Error and bound are those of the checker that disagrees by most of its bounds."
 

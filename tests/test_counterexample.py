@@ -281,3 +281,19 @@ def test_a_large_network_is_explained_by_the_frameworks_alone(
     monkeypatch.setattr(entry_by_entry, "MOST_TO_ASK", 10)
     (row, *_) = table(write_page(found("gradient_averaged", draw_case(DENSE, 1))))
     assert "complex step" not in row and "PyTorch" in row
+
+
+def test_wrong_entries_that_make_a_pattern_are_told_by_it() -> None:
+    def subject(case: Case) -> Any:
+        loss, right = reference_subject(case)
+        w_bar = right["layers.0.weight"].copy()
+        w_bar[1] *= 2
+        return loss, {**right, "layers.0.weight": w_bar}
+
+    a = network(ops.Dense(4), loss=ls.WeightedSum(), input=(3, 5))
+    case = draw_case(a, 1)
+    verdict = verify(case, subject, checkers=CHECKERS)
+    loss, gradients = subject(case)
+    page = write_page(Found(case, verdict, loss, gradients, "py:mine", checkers=CHECKERS))
+    assert "layers.0.weight: 5 of 20 entries wrong." in page.splitlines()
+    assert "Wrong in row 1." in page.splitlines()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers_memory import Memory, remember
 from helpers_networks import GRAPHS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -142,6 +143,11 @@ def drawn(architecture: Architecture, seed: int) -> tuple[Case, rounding.Roundin
     return case, measured, bool(ties.find(case, measured, 10.0))
 
 
+@pytest.fixture(scope="module")
+def memory() -> Memory:
+    return Memory()
+
+
 def shows(case: Case, measured: rounding.Rounding, fault: Fault, site: str) -> bool:
     """Whether the fault changes a gradient by at least a thousand rounding deviations."""
     right, wrong = reference_subject(case)[1], planted(fault, site)(case)[1]
@@ -157,8 +163,11 @@ def shows(case: Case, measured: rounding.Rounding, fault: Fault, site: str) -> b
 @pytest.mark.parametrize(
     "fault", [f for f in FAULTS if not f.convention], ids=lambda fault: fault.name
 )
-def test_a_fault_that_shows_fails_and_its_operator_is_named(fault: Fault) -> None:
+def test_a_fault_that_shows_fails_and_its_operator_is_named(
+    fault: Fault, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By the numerical checkers alone, at every place of the zoo and on two points."""
+    remember(memory, monkeypatch)
     for architecture in ZOO:
         for site in sites(architecture):
             if not fault.applies(architecture, site):

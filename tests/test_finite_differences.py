@@ -24,6 +24,8 @@ from backproof.checkers.asking import bit_for_bit, directions
 from backproof.checkers.comparison import ALPHA
 from backproof.checkers.probe import Probe
 from backproof.checkers.rounding import REPLICAS, Rounding, measure
+from backproof.checkers.verdict import verify
+from backproof.planting import BY_NAME, planted
 from backproof.reference import network
 from backproof.reference.arrays import Array
 
@@ -250,6 +252,19 @@ def test_a_tensor_whose_steps_are_lost_has_no_finite_bound_at_any_entry() -> Non
     probe = Probe(make_case(a, values, [[1.0]], [[1.0]]))
     assert np.isinf(fd.every_entry(probe, "input")[1]).all()
     assert np.isinf(fd.along(probe, "input", np.ones((1, 1, 1)))[1]).all()
+
+
+def test_steps_along_one_of_several_uses_are_not_the_odd_one_out() -> None:
+    """Three uses of 1002 that cancel: a step of one of them is lost in the rounding of 1002, of
+    which the step of all three, and so its noise, sees nothing."""
+    a = Architecture((1, 1, 1), (), ls.TripletMargin(inputs=("input",) * 3))
+    case = make_case(a, {}, [[[1002.0]]], {})
+    found = verify(case)
+    assert found.status == "PASS", found.reason
+    assert {c.checker: c.status for c in found.checkers}["finite_differences"] == "PASS"
+    wrong = verify(case, planted(BY_NAME["negative_s_sign"], "loss"))
+    assert (wrong.status, wrong.operator) == ("FAIL", "triplet_margin"), wrong.reason
+    assert wrong.tensor == "loss.inputs.2"
 
 
 # --- the exact lane, and the estimate ----------------------------------------------------

@@ -83,6 +83,7 @@ FUNCTIONS = {
 }
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("f", FUNCTIONS.values(), ids=FUNCTIONS)
 def test_the_tableau_covers_its_true_error(f: mp.mpf) -> None:
     """Over 40 places and steps, up to a quarter of the distance to a pole."""
@@ -135,6 +136,7 @@ def test_ecnoise_does_not_take_a_slope_for_noise() -> None:
 STEPS = (1.0, 0.7, 0.3)
 
 
+@pytest.mark.repeats
 @every_lane
 @pytest.mark.parametrize("networks", [chains, cases])
 def test_the_bound_covers_the_true_error_of_every_tensor(
@@ -179,6 +181,7 @@ def test_a_stencil_never_crosses_a_kink() -> None:
     assert bound.max() < 1e-11
 
 
+@pytest.mark.repeats
 @every_lane
 def test_every_entry_agrees_with_the_directional_derivative(lane: Lane) -> None:
     for case in cases(lane)[:25]:
@@ -194,6 +197,7 @@ def test_every_entry_agrees_with_the_directional_derivative(lane: Lane) -> None:
                 assert abs(np.sum(gradient * v[0]) - value[0]) <= both + terms
 
 
+@pytest.mark.repeats
 @every_lane
 def test_the_bound_of_every_entry_covers_its_true_error(lane: Lane) -> None:
     finite = total = 0

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.func import functional_call
 
+from backproof.adapters import check_module
 from backproof.checkers.functions import values
 from backproof.checkers.functions.check import FunctionVerdict
 from backproof.checkers.functions.values import Compared
 from backproof.functions import check_backward
-from backproof.adapters import check_module
 from backproof.reference.arrays import Array
 
 Looks = list[tuple[str, float, tuple[int, ...]]]

@@ -93,6 +93,7 @@ def reference_verdicts(lane: Lane, dtype: DType, count: int = 40) -> tuple[Verdi
     )
 
 
+@pytest.mark.repeats
 @every_lane
 @every_dtype
 def test_the_reference_passes_nearly_everywhere(lane: Lane, dtype: DType) -> None:
@@ -160,6 +161,7 @@ def shows(case: Case, measured: rounding.Rounding, fault: Fault, site: str) -> b
     return False
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize(
     "fault", [f for f in FAULTS if not f.convention], ids=lambda fault: fault.name
 )
@@ -181,6 +183,7 @@ def test_a_fault_that_shows_fails_and_its_operator_is_named(
                 assert found.operator == blamed_for(architecture, site), (site, found.reason)
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("fault", [f for f in FAULTS if f.convention], ids=lambda f: f.name)
 @pytest.mark.parametrize("lane", ["generic", "tie"])
 def test_a_convention_is_no_fault(fault: Fault, lane: Lane) -> None:
@@ -219,6 +222,7 @@ def test_one_wrong_entry_is_caught_by_an_exhaustive_look(
     assert f"entry {tuple(int(i) for i in entry)}" in found.reason or "error" in found.reason
 
 
+@pytest.mark.repeats
 @every_lane
 def test_an_exhaustive_look_passes_right_code(lane: Lane) -> None:
     """But for a gradient that is zero throughout, which two numerical checkers cannot tell from

@@ -175,6 +175,21 @@ def test_channels_that_groups_no_longer_divide_are_passed_over() -> None:
     assert channels == {6, 3}  # with three groups neither 1, 2 nor 5
 
 
+def test_a_grouped_convolution_is_reduced_all_the_way() -> None:
+    """Its channels cannot shrink below its groups until these are one; nothing is raised."""
+    case = draw_case(network(ops.Conv1d(6, (2,), groups=3), ops.Tanh(), input=(2, 3, 5)), 1)
+
+    def judge(candidate: Case) -> Verdict:
+        """It fails as long as there is a convolution."""
+        return Verdict("FAIL" if "conv1d" in candidate.architecture.operators else "PASS")
+
+    minimal, verdict = shrink(case, Verdict("FAIL"), judge)
+    assert verdict.status == "FAIL"
+    (layer,) = minimal.architecture.layers
+    assert isinstance(layer, ops.Conv1d)
+    assert (layer.channels, layer.groups, minimal.architecture.input) == (1, 1, (1, 1, 2))
+
+
 def test_nothing_is_simpler_than_the_simplest() -> None:
     assert list(simpler(network(loss=ls.WeightedSum(), input=(1, 1)))) == []
 

@@ -32,7 +32,7 @@ SHORT = 2
 SAMPLE = (
     "gradient_averaged", "weight_not_transposed", "input_gradient_zero", "scale_dropped",
     "second_operand_negated", "upstream_dropped", "softmax_diagonal_only", "gate_negated",
-    "average_not_divided", "parts_swapped", "not_transposed_back", "gain_dropped",
+    "average_not_divided", "parts_swapped", "gain_dropped",
     "variance_term_dropped", "batch_division_dropped", "loss_gradient_negated",
     "use_overwritten", "penalty_negated", "relative_error_1e_6",
 )  # fmt: skip
@@ -99,7 +99,7 @@ def needs(name: str) -> int:
 
 @functools.cache
 def networks() -> list[Architecture]:
-    return generate(Limits(max_width=4, max_batch=3), "generic", "float64", 1, 400)
+    return generate(Limits(max_width=4, max_batch=3), "generic", "float64", 1, 150)
 
 
 def first_failing(fault: Fault) -> tuple[Case, Verdict]:

@@ -40,6 +40,7 @@ from backproof.reference.faults import (
     in_pooling_and_shapes,
     in_products,
     in_recurrence,
+    in_structured_losses,
 )
 from backproof.reference.faults.catalogue import FAULTS, Fault, sites
 
@@ -56,7 +57,11 @@ CLASSES: Mapping[str, tuple[Fault, ...]] = {
     "normalisations": in_normalisation.FAULTS,
     "attention": in_attention.FAULTS,
     "recurrence": in_recurrence.FAULTS,
-    "losses and penalties": (*in_losses.FAULTS, *in_penalties.FAULTS),
+    "losses and penalties": (
+        *in_losses.FAULTS,
+        *in_structured_losses.FAULTS,
+        *in_penalties.FAULTS,
+    ),
     "graphs": in_graphs.FAULTS,
     CONSTANT: tuple(f for f in FAULTS if f.name.startswith("relative_error")),
 }

@@ -52,10 +52,17 @@ def drawn(networks: tuple[Architecture, ...], lane: Lane) -> tuple[Case, ...]:
     return tuple(case for case in found if not measure(case).overflows)
 
 
-def truth(probe: Probe, name: str, v: Array) -> tuple[Array, Array]:
-    """The derivative by complex step, and what that may err by itself."""
-    own = complex_step.own_rounding(probe, name, v, REPLICAS, seed=1)
-    return complex_step.along(probe, name, v), FACTOR * own
+def covered(probe: Probe, name: str, v: Array, value: Array, bound: Array, right: Array) -> bool:
+    """Whether finite differences along each of v are off by their bound at most.
+
+    `right` is the derivative by complex step.  What that may err by itself is allowed for, and
+    measured where the bound alone does not cover the difference.
+    """
+    open_ = np.isfinite(bound) & np.isfinite(right) & ~(np.abs(value - right) <= bound)
+    if not open_.any():
+        return True
+    own = FACTOR * complex_step.own_rounding(probe, name, v[open_], REPLICAS, seed=1)
+    return bool((np.abs(value - right)[open_] <= bound[open_] + own).all())
 
 
 # --- Romberg, on functions of one number -------------------------------------------------
@@ -152,16 +159,15 @@ def test_the_bound_covers_the_true_error_of_every_tensor(
     for case in networks(lane):
         probe = Probe(case)
         for name, v in directions(case, 5).items():
-            right, own = truth(probe, name, v)
+            right = complex_step.along(probe, name, v)
             if not np.isfinite(right).all():
                 continue
             for shrink, seen in relative.items():
                 with np.errstate(all="ignore"):
                     value, bound = fd.along(probe, name, v, shrink)
-                if np.isfinite(bound[0]):
-                    assert abs(value[0] - right[0]) <= bound[0] + own[0], (
-                        case.architecture, name, shrink
-                    )  # fmt: skip
+                assert covered(probe, name, v, value, bound, right), (
+                    case.architecture, name, shrink
+                )  # fmt: skip
                 if right[0] != 0:
                     seen.append(bound[0] / abs(right[0]))
     for shrink, seen in relative.items():
@@ -207,10 +213,10 @@ def test_the_bound_of_every_entry_covers_its_true_error(lane: Lane) -> None:
             with np.errstate(all="ignore"):
                 gradient, bounds = fd.every_entry(probe, name)
             units = np.eye(gradient.size).reshape(-1, *gradient.shape)
-            right, own = truth(probe, name, units)
-            right, own = right.reshape(gradient.shape), own.reshape(gradient.shape)
-            known = np.isfinite(bounds) & np.isfinite(right)
-            assert (np.abs(gradient - right) <= bounds + own)[known].all(), case.architecture
+            value, bound = gradient.reshape(-1), bounds.reshape(-1)
+            right = complex_step.along(probe, name, units)
+            assert covered(probe, name, units, value, bound, right), (case.architecture, name)
+            known = np.isfinite(bound) & np.isfinite(right)
             finite, total = finite + known.sum(), total + known.size
     assert finite > 0.9 * total
 

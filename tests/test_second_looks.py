@@ -77,8 +77,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         bias = self.layer.self_attn.in_proj_bias
-        apply: Any = Identity.apply
-        given = {BIAS: apply(bias, self.factors)}
+        given = {BIAS: Identity.apply(bias, self.factors)}  # type: ignore[no-untyped-call]
         return functional_call(self.layer, given, (x,))  # type: ignore[no-any-return]
 
 

@@ -19,12 +19,10 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from peers import CAUGHT, FAST, JAX, OURS, SLOW, Network, ask, scaled
 
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import DTYPES, Case, draw_case, stream
@@ -33,16 +31,13 @@ from backproof.architectures.generation import Limits, generate
 from backproof.architectures.losses import SquaredError
 from backproof.architectures.operators import Dense, ReLU
 from backproof.campaign import Options, run
-from backproof.checkers.verdict import reference_subject, verify
-from backproof.reference import network
+from backproof.checkers.verdict import reference_subject
 from backproof.reports.events import AnyEvent, CaseFinished, ControlFinished
 from backproof.reports.summary import summarise
 
 ERRORS = [10.0**-k for k in range(1, 15)]
 SHARE = 0.99
-
-Detects = Callable[[Case, str, float], bool]
-"""Whether a checker flags the gradient of one parameter that is wrong by a relative error."""
+PEERS = (OURS, SLOW, FAST, JAX)
 
 
 def false_alarms(cases: int, workers: int, seed: int) -> None:
@@ -122,101 +117,10 @@ def resolutions(events: list[AnyEvent]) -> None:
 # --- the same wrong gradient for everybody -------------------------------------------
 
 
-def scaled(case: Case, name: str, error: float) -> Callable[[Case], Any]:
-    """The reference with one parameter's gradient multiplied by 1 + error."""
-
-    def subject(given: Case) -> Any:
-        loss, gradients = reference_subject(given)
-        return loss, {**gradients, name: gradients[name] * (1 + error)}
-
-    return subject
-
-
-def ours(case: Case, name: str, error: float) -> bool:
-    """Our verdict: FAIL."""
-    return verify(case, scaled(case, name, error)).status == "FAIL"
-
-
-def torch_function(case: Case, name: str, error: float) -> tuple[Any, tuple[Any, ...]]:
-    """The network as a custom torch function with that backward, and its inputs."""
-    import torch
-
-    names = list(case.parameters)
-
-    class Network(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, *values: Any) -> Any:
-            ctx.save_for_backward(*values)
-            arrays = {n: v.detach().numpy() for n, v in zip(names, values, strict=True)}
-            loss = network.forward(replace(case, parameters=arrays)).loss
-            return torch.tensor(float(loss), dtype=torch.float64)
-
-        @staticmethod
-        def backward(ctx: Any, *upstream: Any) -> Any:
-            arrays = {n: v.detach().numpy() for n, v in zip(names, ctx.saved_tensors, strict=True)}
-            moved = replace(case, parameters=arrays)
-            g = network.backward(moved, network.forward(moved))
-            g[name] = g[name] * (1 + error)
-            return tuple(upstream[0] * torch.tensor(g[n]) for n in names)
-
-    inputs = tuple(torch.tensor(np.array(case.parameters[n]), requires_grad=True) for n in names)
-    return Network.apply, inputs
-
-
-def gradcheck(fast: bool) -> Detects:
-    """torch.autograd.gradcheck with its defaults."""
-
-    def detects(case: Case, name: str, error: float) -> bool:
-        from torch.autograd import gradcheck as check
-
-        function, inputs = torch_function(case, name, error)
-        return not check(function, inputs, raise_exception=False, fast_mode=fast)
-
-    return detects
-
-
-def check_grads(case: Case, name: str, error: float) -> bool:
-    """jax.test_util.check_grads, reverse mode, order 1, with its defaults."""
-    import jax
-    import jax.test_util
-
-    from backproof.checkers import with_jax
-
-    def loss(parameters: Any) -> Any:
-        total: Any = with_jax.total_loss
-        a = case.architecture
-        zeros = {name: 0.0 for name in a.tensors if name not in a.parameters}
-        return total(a, parameters, zeros, case.input, case.targets, case.data)
-
-    @jax.custom_vjp
-    def planted(parameters: Any) -> Any:
-        return loss(parameters)
-
-    def forward(parameters: Any) -> Any:
-        return loss(parameters), parameters
-
-    def backward(parameters: Any, upstream: Any) -> Any:
-        g = dict(jax.grad(loss)(parameters))
-        g[name] = g[name] * (1 + error)
-        return ({n: upstream * v for n, v in g.items()},)
-
-    planted.defvjp(forward, backward)
-    with with_jax.float64_on_cpu():
-        parameters = {n: jax.numpy.asarray(np.array(v)) for n, v in case.parameters.items()}
-        check: Any = jax.test_util.check_grads
-        try:
-            check(planted, (parameters,), order=1, modes=("rev",))
-        except AssertionError:
-            return True
-    return False
-
-
-PEERS: dict[str, Detects] = {
-    "backproof": ours,
-    "gradcheck, slow": gradcheck(False),
-    "gradcheck, fast": gradcheck(True),
-    "check_grads": check_grads,
-}
+def flags(peer: str, case: Case, name: str, error: float) -> bool:
+    """Whether a checker objects to one parameter's gradient times 1 + error."""
+    network = Network(case, scaled(name, error), tuple(case.parameters))
+    return ask(peer, network)[0] in CAUGHT
 
 
 def cases_of(count: int, seed: int) -> list[tuple[Case, str]]:
@@ -236,12 +140,9 @@ def smallest_caught(count: int, seed: int) -> None:
     """Part 2: the share of wrong gradients that each checker flags, by relative error."""
     cases = cases_of(count, seed)
     rates = {
-        peer: [np.mean([detects(c, n, e) for c, n in cases]) for e in ERRORS]
-        for peer, detects in PEERS.items()
+        peer: [np.mean([flags(peer, c, n, e) for c, n in cases]) for e in ERRORS] for peer in PEERS
     }
-    alarms = {
-        peer: np.mean([detects(c, n, 0.0) for c, n in cases]) for peer, detects in PEERS.items()
-    }
+    alarms = {peer: np.mean([flags(peer, c, n, 0.0) for c, n in cases]) for peer in PEERS}
     print(f"## Beside the peers\n\n{len(cases)} networks; one parameter's gradient times 1 + e.\n")
     print("| e | " + " | ".join(PEERS) + " |\n| --- " + "| ---: " * len(PEERS) + "|")
     for row, e in enumerate(ERRORS):
@@ -262,8 +163,8 @@ def integer_relu(count: int) -> None:
         a = Architecture((rows, n), (Dense(m), ReLU(), Dense(k)), SquaredError())
         cases.append((draw_case(a, seed, lane="tie"), "layers.0.weight"))
     print("\n| correct ReLU networks, integer data | false alarms |\n| --- | ---: |")
-    for peer, detects in PEERS.items():
-        print(f"| {peer} | {np.mean([detects(c, n, 0.0) for c, n in cases]):.1%} |")
+    for peer in PEERS:
+        print(f"| {peer} | {np.mean([flags(peer, c, n, 0.0) for c, n in cases]):.1%} |")
 
 
 def main() -> None:

@@ -2,14 +2,16 @@
 
 * A subject is blamed where checkers that disagree with it agree with each other.  One
   checker alone against others that contradict it is itself the odd one out: an ERROR of the
-  harness.  One whose bounds are too wide to see the difference contradicts nobody.
+  harness.  So are finite differences and complex step against both frameworks: they
+  differentiate one forward, which the frameworks have written each for itself.  One whose
+  bounds are too wide to see the difference contradicts nobody.
 * A PASS needs every tensor confirmed by two checkers (by all, where fewer were asked), each
   at a resolution that proves something.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -19,6 +21,10 @@ from .comparison import Comparison, Status
 
 NEEDED = 2
 """How many independent checkers must confirm a tensor."""
+
+
+OF_ONE_FORWARD = frozenset({"finite_differences", "complex_step"})
+"""The checkers that differentiate the reference's forward; a framework has one of its own."""
 
 
 class OperatorVerdict(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -124,6 +130,8 @@ def conclude(
 
     for tensor, group in tensors.items():
         if any(c.status == "FAIL" for c in group):
+            if tensor == "loss" and (odd := _odd_elsewhere(tensors, agree)):
+                return verdict(*odd)
             return verdict(*_blame(tensor, group, agree), tensor)
     broken = next((c for c in skipped if c.status == "ERROR"), None)
     if broken:
@@ -140,8 +148,25 @@ def conclude(
     return verdict("PASS")
 
 
+def _odd_elsewhere(
+    tensors: Mapping[str, Sequence[Comparison]], agree: Agree
+) -> tuple[Status, str, str] | None:
+    """Whether a framework that alone knows the loss is the odd one out on a gradient.
+
+    Of the loss itself nobody else has an opinion.
+    """
+    knows = {c.checker for c in tensors["loss"]}
+    for tensor, group in tensors.items():
+        failing = {c.checker for c in group if c.status == "FAIL"}
+        if tensor != "loss" and len(knows) == 1 and failing == knows:
+            status, reason = _blame(tensor, group, agree)
+            if status == "ERROR":
+                return status, f"{reason}; it disagrees on the loss as well", tensor
+    return None
+
+
 def _blame(tensor: str, group: Sequence[Comparison], agree: Agree) -> tuple[Status, str]:
-    """Who is wrong about a tensor: the subject, or a checker."""
+    """Who is wrong about a tensor: the subject, or a checker; and who agrees with whom."""
     failing = [c for c in group if c.status == "FAIL"]
     names, passing = [c.checker for c in failing], [c.checker for c in group if c.status == "PASS"]
     against = [p for p in passing if not all(agree([n, p], tensor) for n in names)]
@@ -150,13 +175,38 @@ def _blame(tensor: str, group: Sequence[Comparison], agree: Agree) -> tuple[Stat
             f"{names[0]} is the odd one out on {tensor}: the subject agrees with {listed(against)}"
         )
     if not agree(names, tensor):
-        return "ERROR", f"the checkers disagree on {tensor}: {listed(names)}"
-    words = f"{tensor} disagrees with {listed(names)}" + (" alone" if len(names) == 1 else "")
+        return "ERROR", f"the checkers disagree on {tensor}: {_camps(tensor, names, agree)}"
+    own_forward = [c for c in against if c not in OF_ONE_FORWARD]
+    if OF_ONE_FORWARD.issuperset(names) and len(own_forward) > 1:
+        return "ERROR", (
+            f"{listed(names)}, which differentiate one forward, are the odd ones out on {tensor}: "
+            f"the subject agrees with {listed(own_forward)}, which have their own"
+        )
+    words = f"{tensor} disagrees with {listed(names)}"
+    words += " alone" if len(names) == 1 else ", which agree with each other"
     if against:
-        words += f", and agrees with {listed(against)}, which differentiate the same forward"
+        words += f", and agrees with {listed(against)}"
+        words += "" if own_forward else ", which differentiate the same forward"
     worst_one = max(failing, key=lambda c: c.ratio)
     detail = worst_one.reason or f"error {worst_one.error:.3g}, bound {worst_one.bound:.3g}"
     return "FAIL", f"{words}; {detail}"
+
+
+def _camps(tensor: str, names: Sequence[str], agree: Agree) -> str:
+    """Checkers that disagree, in words: who agrees with whom, where anybody does."""
+    camps: list[list[str]] = []
+    for name in names:
+        mine = next((c for c in camps if all(agree([n, name], tensor) for n in c)), None)
+        if mine is None:
+            camps.append([name])
+        else:
+            mine.append(name)
+    if len(camps) == len(names):
+        return listed(names)
+    together = (f"{listed(c)} agree with each other" for c in camps if len(c) > 1)
+    alone = [c[0] for c in camps if len(c) == 1]
+    words = [*together, *((f"{listed(alone)} with nobody",) if alone else ())]
+    return ", ".join([*words, "the subject with none of them"])
 
 
 def failed(architecture: Architecture, comparisons: Sequence[Comparison], reason: str) -> Verdict:

@@ -46,7 +46,7 @@ class Probe:
         self.architecture = case.architecture
         with np.errstate(all="ignore"):
             self.trace = network.forward(self.case, branches=branches)
-        self._noise: dict[int, float] = {}
+        self._noise: dict[tuple[int, bool], float] = {}
         self._flattened: dict[str, tuple[Array, Array]] = {}
         self._columns = Columns(self.case, self.trace)
 
@@ -98,17 +98,19 @@ class Probe:
         """The rms rounding error of `losses`, by Monte Carlo arithmetic on the layers above.
 
         It is measured from STARTS layers alone; the nearest one at or below the tensor counts,
-        above which the noise is at least as large.
+        above which the noise is at least as large.  A step along one use of a tensor is rounded
+        there alone: what cancels between the uses of a tensor does not cancel then.
         """
         start = self._first_layer(name)
         start -= start % -(-max(len(self.architecture.layers), 1) // STARTS)
-        if start not in self._noise:
+        key = start, name in self.architecture.named_slots
+        if key not in self._noise:
             noise = Noise(stream(0, f"noise above layer {start}"), "float64", REPLICAS)
-            loss = self._run(*self._noisy_from(start, noise)).loss
+            loss = self._run(*self._noisy_from(*key, noise)).loss
             errors = np.asarray(loss) - self.trace.loss
             spread = rms(np.broadcast_to(errors, (REPLICAS,)))
-            self._noise[start] = UNIT["float64"] / noise.unit * float(spread)
-        return self._noise[start]
+            self._noise[key] = UNIT["float64"] / noise.unit * float(spread)
+        return self._noise[key]
 
     def _first_layer(self, name: str) -> int:
         """The first layer that takes a tensor; the number of layers where only losses do."""
@@ -117,10 +119,11 @@ class Probe:
         layers = (slot.site.partition("layers.")[2] for slot in slots)
         return min(int(number) if number else len(a.layers) for number in layers)
 
-    def _noisy_from(self, start: int, noise: Noise) -> tuple[Case, Change]:
+    def _noisy_from(self, start: int, each_use: bool, noise: Noise) -> tuple[Case, Change]:
         """A pass from layer `start` on with noise, where all that it is given is rounded too.
 
         A step is lost in that rounding, and differences of close values would not show it.
+        With `each_use` every use of what is given is rounded by itself.
         """
         a, base, case = self.architecture, self._replicated(noise), noisy(self.case, noise)
         below = (n for n in (edge_name(i) for i in range(start + 1)) if n in base.edges)
@@ -129,7 +132,11 @@ class Probe:
         if a.penalties:
             given |= set(filter(is_weight, a.parameters))
         edges: Arrays = {n: base.edges[n] * 1.0 for n in below}
-        return case, Change(base, edges, {n: case.parameters[n] * 1.0 for n in sorted(given)})
+        parameters = {n: case.parameters[n] * 1.0 for n in sorted(given)}
+        slots = a.named_slots.values() if each_use else ()
+        entering: Arrays = {**base.edges, **case.parameters}
+        uses = {s.name: entering[s.source] * 1.0 for s in slots if s.source in edges | parameters}
+        return case, Change(base, edges, parameters, uses)
 
     def _replicated(self, noise: Noise) -> network.Trace:
         edges: Arrays = {n: replicate(x, noise) for n, x in self.trace.edges.items()}

@@ -194,22 +194,26 @@ def measure(
     seed: int = 0,
     branches: network.Branches | None = None,
     normwise: bool = False,
+    overrides: network.Overrides | None = None,
 ) -> Rounding:
     """Measure what rounding in `case.dtype` may do to this case, with fresh noise per seed.
 
     `normwise` allows for operators that cancel.  The pieces of piecewise functions are held
-    at `branches`, by default those of the unperturbed pass.
+    at `branches`, by default those of the unperturbed pass.  `overrides` are backward functions
+    to measure in place of the reference's own, as `network.backward` takes them.
     """
     wide = promote(case)
     noise = Noise(stream(seed, f"rounding/{case.seed}"), case.dtype, replicas, normwise)
     disturb = _normwise(case.architecture, noise) if normwise else None
     with np.errstate(all="ignore"):
         exact = network.forward(wide, branches=branches)
-        gradients = network.backward(wide, exact)
+        gradients = network.backward(wide, exact, overrides=overrides)
         perturbed = noisy(wide, noise)
         trace = network.forward(perturbed, branches=exact.branches, disturb=disturb)
         one = replicate(np.ones((1, 1)), noise)
-        noisy_gradients = network.backward(perturbed, trace, value_bar=one, disturb=disturb)
+        noisy_gradients = network.backward(
+            perturbed, trace, value_bar=one, overrides=overrides, disturb=disturb
+        )
         scale = UNIT[case.dtype] / noise.unit
 
         def deviation(given: Any, plain: Any) -> Array:

@@ -16,7 +16,8 @@ from backproof.architectures.exactness import is_exact
 from backproof.checkers.conventions import CONVENTIONS
 from backproof.checkers.outcome import Verdict
 from backproof.checkers.verdict import CHECKERS, verify
-from backproof.commands.ops import attributes, call, slopes
+from backproof.commands.ops import attributes, slopes
+from backproof.naming import call
 from backproof.reference.pages import LAYERS
 
 HEAD = """# Operators

@@ -29,6 +29,8 @@ from backproof.architectures.cases import Case, draw_case
 from backproof.checkers.outcome import with_checks
 from backproof.checkers.verdict import CheckerName, Verdict, verify
 from backproof.controls import run_control
+from backproof.counterexample import explain
+from backproof.diagnosis import diagnose, in_words
 from backproof.failures import FailureFile, dumps, record
 from backproof.foreign import (
     SubjectProblem,
@@ -39,6 +41,7 @@ from backproof.foreign import (
 )
 from backproof.jobs import CaseSpec, Job, plan
 from backproof.jobs import Options as Options  # offered here too, beside `run`, which takes them
+from backproof.localisation import located
 from backproof.reports.events import (
     AnyEvent,
     CaseFinished,
@@ -135,6 +138,9 @@ def _as_foreign(case: Case, job: Job | Options, verdict: Verdict) -> Verdict:
         )
         if lenient.status == "PASS":
             verdict = msgspec.structs.replace(lenient, reason=INACCURATE)
+        else:
+            subject = subject_named(job.subject, job.programs)
+            verdict = located(case, subject, verdict, cancels=True)
     if case.lane == "generic":
         verdict = with_checks(verdict, manners_of(job.subject, case, job.programs))
     return verdict
@@ -308,12 +314,12 @@ def _save_failure(
     stop: Callable[[], bool],
     clock: Callable[[], float],
 ) -> FailureSaved:
-    """Reduce a failing case, and write it down with its script.
+    """Reduce a failing case, and write it down with its script and its page.
 
     Where that breaks, the failure stands as it was found, and its reason says so.
     """
     id = case_id(spec)
-    path, script = f"failures/{id}.json", f"failures/{id}.py"
+    path, script, page = (f"failures/{id}.{kind}" for kind in ("json", "py", "md"))
     replay = f"backproof replay {shlex.quote(str(folder / path))}"
     saved = FailureSaved(
         at=clock(),
@@ -322,6 +328,7 @@ def _save_failure(
         verdict=verdict,
         path=path if save else "",
         script=script if save else "",
+        page=page if save else "",
         replay=replay if save else "",
     )
 
@@ -330,21 +337,43 @@ def _save_failure(
 
     try:
         case = draw_case(job.architecture, spec.seed, spec.lane, spec.dtype)
+        saved = msgspec.structs.replace(saved, cause=cause_of(case, verdict, job))
         minimal, reduced = shrink(case, verdict, judge_unless_stopped)
         if save is not None:
-            save(path, dumps(describe(minimal, reduced, id, job, replay)))
+            save(path, dumps(describe(minimal, reduced, id, job, replay, saved.cause)))
             if reduced.tensor:
                 save(script, describe_in_python(minimal, reduced, id, job.subject).encode())
             else:  # it gave no gradient to show
                 saved = msgspec.structs.replace(saved, script="")
+            save(page, explain(minimal, reduced, job, saved).encode())
     except Exception as error:
         reason = f"{verdict.reason}; not reduced or saved: {broken(error).reason}"
         unsaved = msgspec.structs.replace(verdict, reason=reason)
-        return msgspec.structs.replace(saved, verdict=unsaved, path="", script="", replay="")
+        nowhere = dict.fromkeys(("path", "script", "page", "replay"), "")
+        return msgspec.structs.replace(saved, verdict=unsaved, **nowhere)
     return msgspec.structs.replace(saved, minimal=minimal.architecture, verdict=reduced)
 
 
-def describe(case: Case, verdict: Verdict, id: str, job: Job, replay: str) -> FailureFile:
+def cause_of(case: Case, verdict: Verdict, asked: Job | Options) -> str:
+    """What the mistake behind a FAIL is, in a sentence; "" where no gradient is blamed.
+
+    By the whole network: in the minimal one many mistakes come to the same.  What breaks here
+    costs the failure nothing but this sentence.
+    """
+    if not verdict.tensor:
+        return ""
+    try:
+        subject = subject_named(asked.subject, asked.programs)
+        return in_words(diagnose(case, subject, verdict.tensor))
+    except (SubjectProblem, Unsupported):  # it fails in other ways by now
+        return ""
+    except Exception as error:
+        return f"not found: {broken(error).reason}"
+
+
+def describe(
+    case: Case, verdict: Verdict, id: str, job: Job, replay: str, cause: str = ""
+) -> FailureFile:
     """A failing case as a file to replay."""
     return record(
         case,
@@ -355,6 +384,7 @@ def describe(case: Case, verdict: Verdict, id: str, job: Job, replay: str) -> Fa
         versions=versions(),
         checkers=job.checkers,
         exhaustive=job.exhaustive,
+        cause=cause,
     )
 
 

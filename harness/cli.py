@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, Entry] = {
     "explain": Entry("explain", "explain", "The worked example of backpropagation."),
     "train": Entry("train", "train", "Gradient descent, every step verified."),
     "vectors": Entry("vectors", "group", "Gradient test vectors, for checks without Backproof."),
+    "selftest": Entry("selftest", "command", "Plant every known fault: is each one found?"),
     "schema": Entry("schema", "command", "The JSON Schema of an architecture file."),
 }
 

@@ -8,17 +8,15 @@ a verdict allows and far below what it may overlook.  FAIL is demanded, blamed o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from backproof.architectures.architecture import is_weight
 from backproof.architectures.cases import Case, stream
 from backproof.checkers import rounding, ties
-from backproof.checkers.outcome import FAN_OUT
 from backproof.checkers.verdict import CheckerName, Verdict, reference_subject, verify
-from backproof.planting import blamed_for, planted
+from backproof.planting import blamed_for, planted, produced
 from backproof.reference.arrays import Array
 from backproof.reference.faults.catalogue import FAULTS, Fault, sites
 
@@ -79,8 +77,17 @@ def shows(
     `right` holds the gradients without it.
     """
     _, wrong = planted(fault, site)(case)
-    produced = _produced(case, site)
-    for name in produced:
+    return differs(right, wrong, produced(case.architecture, site), measured)
+
+
+def differs(
+    right: Mapping[str, Array],
+    wrong: Mapping[str, Array | None],
+    names: Iterable[str],
+    measured: rounding.Rounding,
+) -> bool:
+    """Whether some of these gradients is off by more than `SHOWS` rounding deviations."""
+    for name in names:
         g = wrong.get(name)
         if g is None or np.shape(g) != right[name].shape or g.dtype != right[name].dtype:
             return True
@@ -90,14 +97,3 @@ def shows(
         if rounding.norm(change) > SHOWS * measured.norm(name) > 0:
             return True
     return False
-
-
-def _produced(case: Case, site: str) -> tuple[str, ...]:
-    """The tensors whose gradients the operator at a site produces."""
-    a = case.architecture
-    if site == FAN_OUT:
-        return tuple(dict.fromkeys(slot.source for slot in a.named_slots.values()))
-    if site.startswith("penalties"):
-        return tuple(name for name in a.parameters if is_weight(name))
-    mine = [slot for slot in a.slots if slot.site == site]
-    return tuple(s.name if s.name in a.named_slots else s.source for s in mine)

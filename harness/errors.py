@@ -38,6 +38,14 @@ def unknown(word: str, names: Iterable[str]) -> str:
     return f"perhaps {' or '.join(close)}" if close else f"there are {len(known)} others"
 
 
+def refuse_unknown_fault(option: str, name: str, known: Iterable[str]) -> None:
+    """UsageProblem for the name of a fault that the catalogue does not have."""
+    names = list(known)
+    if name not in names:
+        advice = unknown(name, names)
+        raise UsageProblem(f"{option}: no fault {name!r}; {advice} (docs/detection.md lists them).")
+
+
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """End in exit code 2 on Ctrl-C; click would say 1, which is a wrong gradient."""

@@ -39,7 +39,8 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
 class FailureFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The contents of `failures/ID.json`.  Numbers are decimals that read back exactly.
 
-    `checkers` and `exhaustive` are the run's: a replay asks what the run asked.  `verdict` is
+    `checkers` and `exhaustive` are the run's: a replay asks what the run asked.  `cause` is what
+    the mistake is, by the network that failed first, "" where that is not known.  `verdict` is
     as in an event, where an infinite ratio is the text "inf"; see `verdict_of`.
     """
 
@@ -59,6 +60,7 @@ class FailureFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     checkers: tuple[CheckerName, ...] = CHECKERS
     exhaustive: bool = False
     verdict: dict[str, Any]
+    cause: str = ""
     said: tuple[Said, ...] = ()
     versions: dict[str, str] = {}
 
@@ -73,6 +75,7 @@ def record(
     versions: dict[str, str],
     checkers: tuple[CheckerName, ...] = CHECKERS,
     exhaustive: bool = False,
+    cause: str = "",
 ) -> FailureFile:
     """Everything about a failing case, with what the subject and every checker said."""
     said = []
@@ -106,6 +109,7 @@ def record(
         checkers=checkers,
         exhaustive=exhaustive,
         verdict=plain(verdict),
+        cause=cause,
         said=tuple(said),
         versions=versions,
     )

@@ -24,7 +24,7 @@ from backproof import foreign
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import DTYPES, LANES, Case, DType, draw_case
 from backproof.architectures.limits import ACTIVATION_NAMES, LOSS_NAMES, OPERATOR_NAMES
-from backproof.campaign import DECODER, judge, run_job
+from backproof.campaign import DECODER, cause_of, judge, run_job
 from backproof.checkers.manners import CLAIMS
 from backproof.checkers.verdict import CHECKERS, NUMERICAL, Verdict
 from backproof.jobs import Job, Options, plan
@@ -124,6 +124,7 @@ class GeneratedCheck:
             architecture=self.job.architecture,
             verdict=verdict,
             minimal=self._minimal(verdict) if verdict.status == "FAIL" else None,
+            cause=self._cause(verdict) if verdict.status == "FAIL" else "",
             replay=self.replay,
         )
         where = " ".join(word for word in (verdict.operator, verdict.tensor) if word)
@@ -131,6 +132,20 @@ class GeneratedCheck:
         lines.append(f"  {'subject':<10}{self.job.subject}")
         lines += [f"  {label:<10}{value}" for label, value in facts(failure)]
         return printable("\n".join(lines), lines=True)
+
+    def _cause(self, verdict: Verdict) -> str:
+        """What the mistake is, while there is time to ask: it costs as much as reducing does."""
+        if self.purse.left <= 0:
+            return ""
+        began = monotonic()
+        (spec,) = self.job.cases
+        try:
+            case = draw_case(self.job.architecture, spec.seed, spec.lane, spec.dtype)
+        except Exception:  # what broke has been told
+            return ""
+        cause = cause_of(case, verdict, self.job)
+        self.purse.left -= monotonic() - began
+        return cause
 
     def _minimal(self, verdict: Verdict) -> Architecture | None:
         """The smallest network found that fails alike, in the time that there is for it.

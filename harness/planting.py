@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -62,3 +63,44 @@ def blamed_for(architecture: Architecture, site: str) -> str:
         )
         return producer(architecture, weight)
     return operator_at(architecture, site)
+
+
+def planted_in(fault: Fault, operator: str) -> Subject:
+    """The reference with a fault wherever it can be planted in an operator of that name.
+
+    As in an implementation whose code for the operator is wrong, whatever network it is in.
+    """
+
+    def subject(case: Case) -> tuple[Array, Mapping[str, Array]]:
+        a = case.architecture
+        wrong: dict[str, Any] = {}
+        for site in sites(a):
+            named = site if site == FAN_OUT else operator_at(a, site)
+            if named == operator and fault.applies(a, site):
+                wrong |= overrides(fault, a, site)
+        with np.errstate(all="ignore"):
+            return network.value_and_gradients(case, overrides=wrong)
+
+    return subject
+
+
+def hiding(subject: Subject) -> Subject:
+    """The subject as most give it: the gradients of the parameters and of the input alone."""
+
+    def hidden(case: Case) -> tuple[Array, Mapping[str, Array]]:
+        loss, gradients = subject(case)
+        given = {**case.architecture.parameters, "input": ()}
+        return loss, {name: g for name, g in gradients.items() if name in given}
+
+    return hidden
+
+
+def produced(architecture: Architecture, site: str) -> tuple[str, ...]:
+    """The tensors whose gradients the operator at a site produces."""
+    a = architecture
+    if site == FAN_OUT:
+        return tuple(dict.fromkeys(slot.source for slot in a.named_slots.values()))
+    if site.startswith("penalties"):
+        return tuple(name for name in a.parameters if is_weight(name))
+    mine = [slot for slot in a.slots if slot.site == site]
+    return tuple(s.name if s.name in a.named_slots else s.source for s in mine)

@@ -11,6 +11,7 @@ import inspect
 import json
 import re
 import types
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -218,7 +219,7 @@ class _Copied:
                     text = text.replace("SimpleNamespace", self.type(bases[0]))
                 self.parts[name] = text
             else:
-                self.parts[name] = _without_annotations(inspect.getsource(kind))
+                self.parts[name] = _without_annotations(_source(kind))
         return name
 
     def function(self, function: Any) -> str:
@@ -228,7 +229,7 @@ class _Copied:
         if name in self.parts:
             return name
         self.parts[name] = ""  # its place, so that recursion ends
-        source = inspect.getsource(function)
+        source = _source(function)
         source = source[source.index("def ") :]  # without decorators
         source = source.replace(f"def {function.__name__}(", f"def {name}(", 1)
         found = _names_in(function.__code__)
@@ -297,6 +298,12 @@ class _Copied:
         if callable(value):
             return self.function(value) if name == "forward" else "None"
         return self._literal(value)
+
+
+@cache
+def _source(thing: Any) -> str:
+    """Of a function or a class, found once: it takes most of the time that a script takes."""
+    return inspect.getsource(thing)
 
 
 def _ours(value: Any) -> bool:

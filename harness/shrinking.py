@@ -2,32 +2,34 @@
 
 A greedy pass over simpler networks: a loss that looks at an earlier edge, a layer less, an
 edge that becomes an input, a smaller batch, narrower layers, default attributes, a simpler
-loss, no penalty; values are redrawn from the same seed, tensor by
-tensor, so that what was not touched keeps its values.  Then the values themselves are
-rounded as far as the failure allows.  A candidate is kept if it fails in the same way.
+loss, no penalty; values are redrawn from the same seed, tensor by tensor, so that what was not
+touched keeps its values.  Then the values themselves are rounded as far as the failure allows
+(`short_values.py`).  A candidate is kept if it fails in the same way.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture, edge_name
-from backproof.architectures.cases import Case, draw_case, make_case
+from backproof.architectures.cases import Case, draw_case
 from backproof.architectures.surgery import rebuilt
 from backproof.checkers.verdict import Verdict
-from backproof.reference.arrays import Array
+from backproof.short_values import shortened
 
 BUDGET = 200
 """Verdicts that one reduction may cost."""
+
+MOST_FOR_VALUES = 40
+"""Of these, how many are kept for the values; of a small budget a quarter."""
 
 
 @dataclass
@@ -57,21 +59,19 @@ def shrink(
         return verdict if same else None
 
     verdict = first
+    for_values = min(budget // 4, MOST_FOR_VALUES)
     progress = True
-    while progress and purse.left > 0:
+    while progress and purse.left > for_values:
         progress = False
         for architecture in simpler(case.architecture):
+            if purse.left <= for_values:
+                break
             candidate = draw_case(architecture, case.seed, case.lane, case.dtype)
             found = fails(candidate)
             if found is not None:
                 case, verdict, progress = candidate, found, True
                 break
-    for digits in (0, 1, 2):
-        candidate = rounded(case, digits)
-        found = fails(candidate)
-        if found is not None:
-            return candidate, found
-    return case, verdict
+    return shortened(case, verdict, fails)
 
 
 def simpler(a: Architecture) -> Iterator[Architecture]:
@@ -124,7 +124,12 @@ def _shorter(a: Architecture) -> Iterator[Change]:
 
 
 def _smaller(a: Architecture) -> Iterator[Change]:
-    """One size less wherever it stands, all at once: a square matrix stays square."""
+    """An axis of one entry less; one size less wherever it stands, all at once: a square
+    matrix stays square."""
+    if a.input is not None:
+        for axis in range(1, len(a.input)):
+            if a.input[axis] == 1:
+                yield partial(_without_axis, a, axis)
     sizes = {n for shape in a.edges.values() for n in shape}
     for n in sorted(sizes, reverse=True):
         for m in sorted({1, 2, n // 2, n - 1}):
@@ -136,6 +141,22 @@ def _smaller(a: Architecture) -> Iterator[Change]:
                 if 0 < m < n:
                     shape = (*a.input[:axis], m, *a.input[axis + 1 :])
                     yield partial(_refitted, a, input=shape)
+
+
+def _without_axis(a: Architecture, axis: int) -> Architecture:
+    """The network without an axis of the input, and of variables that look like it."""
+
+    def shape(sizes: tuple[int, ...]) -> tuple[int, ...]:
+        return sizes[:axis] + sizes[axis + 1 :]
+
+    alike = {
+        i: msgspec.structs.replace(layer, shape=shape(layer.shape))
+        for i, layer in enumerate(a.layers)
+        if isinstance(layer, ops.Variable)
+        and len(layer.shape) == len(a.input or ())
+        and layer.shape[axis] == 1
+    }
+    return _refitted(a, layers=alike, input=shape(a.input or ()))
 
 
 SIZES = ("units", "channels", "labels")
@@ -216,27 +237,10 @@ def _plainer(layer: Any) -> Iterator[Any]:
         if field.name in SIZES:
             for n in sorted({1, 2, value // 2, value - 1}):
                 if 0 < n < value:
-                    yield msgspec.structs.replace(layer, **{field.name: n})
+                    with contextlib.suppress(ValueError):  # groups that no longer divide it
+                        yield msgspec.structs.replace(layer, **{field.name: n})
         elif field.name == "bias" and value:
             yield msgspec.structs.replace(layer, bias=False)
         elif field.name in others and value != field.default:
             with contextlib.suppress(ValueError):
                 yield msgspec.structs.replace(layer, **{field.name: field.default})
-
-
-def rounded(case: Case, digits: int) -> Case:
-    """The case with every float rounded to so many decimals."""
-
-    def shorter(values: Mapping[str, Array]) -> dict[str, Array]:
-        return {n: np.round(v, digits) if v.dtype.kind == "f" else v for n, v in values.items()}
-
-    return make_case(
-        case.architecture,
-        shorter(case.parameters),
-        None if case.input is None else np.round(case.input, digits),
-        shorter(case.targets),
-        data=case.data,
-        dtype=case.dtype,
-        lane=case.lane,
-        seed=case.seed,
-    )

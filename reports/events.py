@@ -80,7 +80,8 @@ class ControlFinished(Event, frozen=True, tag="control_finished", kw_only=True):
 class FailureSaved(Event, frozen=True, tag="failure_saved", kw_only=True):
     """A case that failed, reduced to a minimal network and written to files.
 
-    `path` and `script` are relative to the run's folder.
+    `cause` says what the mistake is, where that is known.  `path`, `script` and `page`, which
+    explains it, are relative to the run's folder.
     """
 
     id: str
@@ -89,6 +90,8 @@ class FailureSaved(Event, frozen=True, tag="failure_saved", kw_only=True):
     path: str
     script: str
     replay: str
+    cause: str = ""
+    page: str = ""
 
 
 class RunFinished(Event, frozen=True, tag="run_finished", kw_only=True):

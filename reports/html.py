@@ -1,11 +1,13 @@
 """report.html: one file that opens offline, needs no script and prints.
 
 Jinja escapes everything that the template inserts, and what does not print is shown as its
-escape first (`text.py`).  The file forbids itself scripts and any request besides.
+escape first (`text.py`).  The file forbids itself scripts and any request besides; it links to
+the pages of its failures, which lie beside it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,6 +37,10 @@ MOST_TEXT = 4_000
 MOST_NOTE = 200
 """Rows of one failure, characters of its texts and of a table's cell: they keep the file
 below 5 MB whatever the run was."""
+
+
+OURS = re.compile(r"failures/[\w-]+\.md")
+"""What is linked: a page that a run has written beside this file, and nothing else."""
 
 
 def dumps(events: Iterable[AnyEvent]) -> bytes:
@@ -87,6 +93,7 @@ def _template() -> jinja2.Template:
         "as_json": _as_json,
         "option": _option,
     }
+    environment.tests["ours"] = lambda path: bool(OURS.fullmatch(path))
     return environment.from_string(source)
 
 

@@ -109,7 +109,11 @@ def _body(case: CaseFinished, saved: FailureSaved | None) -> Iterator[str]:
     if case.verdict.convention:
         yield f"at ties: {case.verdict.convention}"
     if saved:
+        if saved.cause:
+            yield f"cause: {saved.cause}"
         yield f"minimal: {saved.minimal}"
+        if saved.page:
+            yield f"explained: {saved.page}"
         yield f"script: {saved.script}"
         yield f"replay: {saved.replay}"
 

@@ -118,8 +118,9 @@ class Controls(msgspec.Struct, frozen=True, kw_only=True):
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """A case that ended in FAIL, ERROR or TIMEOUT, and what was saved of it.
 
-    `minimal` is the smallest network found that still fails, with its verdict; `path`,
-    `script` and `replay` are empty where nothing was saved.
+    `minimal` is the smallest network found that still fails, with its verdict; `cause` is what
+    the mistake is, where that is known; `path`, `script`, `page` and `replay` are empty where
+    nothing was saved.
     """
 
     id: str
@@ -131,8 +132,10 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     minimal: Architecture | None = None
     minimal_verdict: Verdict | None = None
+    cause: str = ""
     path: str = ""
     script: str = ""
+    page: str = ""
     replay: str = ""
 
 
@@ -423,8 +426,10 @@ def _failure(case: CaseFinished, saved: FailureSaved | None) -> Failure:
         verdict=case.verdict,
         minimal=saved.minimal if saved else None,
         minimal_verdict=saved.verdict if saved else None,
+        cause=saved.cause if saved else "",
         path=saved.path if saved else "",
         script=saved.script if saved else "",
+        page=saved.page if saved else "",
         replay=saved.replay if saved else "",
     )
 
@@ -441,7 +446,9 @@ def _orphan(saved: FailureSaved) -> Failure:
         verdict=saved.verdict,
         minimal=saved.minimal,
         minimal_verdict=saved.verdict,
+        cause=saved.cause,
         path=saved.path,
         script=saved.script,
+        page=saved.page,
         replay=saved.replay,
     )

@@ -212,11 +212,14 @@ def facts(failure: Failure) -> Iterator[tuple[str, str]]:
         yield "values", f"{printable(failure.lane)} {printable(failure.dtype)} seed {failure.seed}"
     if v.reason:
         yield "because", cut(printable(v.reason), 600)
+    if failure.cause:
+        yield "cause", cut(printable(failure.cause), 600)
     for c in _worst_comparisons(v.comparisons)[:4]:
         yield "disagrees", f"{printable(c.checker)} on {printable(c.tensor)}: {against(c)}"
     if v.convention:
         yield "at ties", printable(v.convention)
     for label, value in (
+        ("explained", failure.page),
         ("saved", failure.path),
         ("script", failure.script),
         ("replay", failure.replay),

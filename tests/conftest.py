@@ -8,7 +8,10 @@ repeated.  There is no deadline: JAX compiles each new network in its first call
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Generator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["pytester"]
@@ -22,3 +25,22 @@ for name, examples in (("quick", 6), ("thorough", 200)):
         suppress_health_check=[HealthCheck.too_slow],
     )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Coverage looks away from a test that is marked `repeats`.
+
+    Such a test takes the same lines as others beside it, for many more values; tracing them adds
+    two thirds to the time that they take themselves.
+    """
+    coverage = sys.modules.get("coverage")
+    repeats = item.get_closest_marker("repeats") is not None
+    tracing = coverage.Coverage.current() if coverage and repeats else None
+    if tracing is None:
+        return (yield)
+    tracing.stop()
+    try:
+        return (yield)
+    finally:
+        tracing.start()

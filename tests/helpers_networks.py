@@ -98,6 +98,20 @@ def sequence_labels() -> list[Architecture]:
     ]
 
 
+def with_room_for_faults() -> list[Architecture]:
+    """Networks without which some fault does not show, or would raise: square, and at the input."""
+    alone = configurations.network
+    return [
+        alone(ops.MatMul(), ((2, 3, 4), (2, 4, 4))),
+        alone(ops.Bilinear(2), ((3, 4), (3, 4))),
+        alone(ops.Transpose(), ((2, 3, 3),)),
+        alone(ops.Transpose((-2, -1, -3)), ((2, 3, 3, 3),)),
+        network(ops.Sum(keep=True)),
+        network(ops.Conv1d(2, (3,)), input=(2, 4, 7)),
+        network(ops.Conv2d(2, (3, 2), padding=(1, 0)), input=(2, 2, 4, 3)),
+    ]
+
+
 GRAPHS: dict[str, Architecture] = {
     "residual": network(
         ops.Dense(4), ops.Tanh(), ops.Dense(4), ops.Add(inputs=("input", edge(2))), ops.Dense(2)

@@ -124,6 +124,7 @@ def saved(id: str, **changes: Any) -> FailureSaved:
         "verdict": failed("the minimal network still disagrees"),
         "path": f"failures/{id}.json",
         "script": f"failures/{id}.py",
+        "page": f"failures/{id}.md",
         "replay": f"backproof replay failures/{id}.json",
     }
     return FailureSaved(**(fields | changes))
@@ -225,7 +226,7 @@ def hostile() -> list[AnyEvent]:
         case(0, bad, id=HOSTILE, lane=HOSTILE, dtype=HOSTILE),
         case(1, inconclusive(HOSTILE)),
         case(2, Verdict("ERROR", HOSTILE), id="error"),
-        saved(HOSTILE, path=HOSTILE, script=HOSTILE, replay=HOSTILE, verdict=bad),
+        saved(HOSTILE, path=HOSTILE, script=HOSTILE, page=HOSTILE, replay=HOSTILE, verdict=bad),
         control(0, caught=False, id=HOSTILE, fault=HOSTILE, summary=HOSTILE, site=HOSTILE,
                 expected=HOSTILE, verdict=bad),
         finished(1, HOSTILE),

@@ -331,22 +331,24 @@ def test_a_case_where_no_fault_shows_has_no_control(monkeypatch: pytest.MonkeyPa
 # --- failures ----------------------------------------------------------------------------
 
 
-def test_a_failure_is_reduced_and_saved_beside_its_script() -> None:
+def test_a_failure_is_reduced_and_saved_beside_its_script_and_its_page() -> None:
     saved: dict[str, bytes] = {}
     events = events_of(WRONG, save=saved.__setitem__, folder=Path("a folder"))
     failures = [e for e in events if isinstance(e, FailureSaved)]
     assert [e.id for e in failures] == ["case-00000-generic-float64", "case-00001-generic-float32"]
-    assert list(saved) == [path for e in failures for path in (e.path, e.script)]
+    assert list(saved) == [path for e in failures for path in (e.path, e.script, e.page)]
     first = failures[0]
     assert first.path == "failures/case-00000-generic-float64.json"
     assert first.replay == f"backproof replay 'a folder/{first.path}'"
     assert str(first.minimal) == "(1, 1) > dense 1 > weighted_sum"
     assert first.replay.encode() in saved[first.path]
+    assert first.replay in saved[first.page].decode()
+    assert saved[first.page].startswith(b"# dense returns a wrong gradient of ")
 
 
 def test_without_a_folder_a_failure_is_reduced_and_not_saved() -> None:
     (first, _) = [e for e in events_of(WRONG) if isinstance(e, FailureSaved)]
-    assert (first.path, first.script, first.replay) == ("", "", "")
+    assert (first.path, first.script, first.page, first.replay) == ("", "", "", "")
     assert first.minimal != ONE
 
 

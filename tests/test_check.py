@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers_cli import invoke, sentence
 
 from backproof.architectures.cases import Case
+from backproof.checkers.verdict import reference_subject
 from backproof.foreign import close_all, enter
+from backproof.planting import BY_NAME, planted
+from backproof.reference.faults.catalogue import sites
 from backproof.reports import events
 from backproof.reports.events import CaseFinished
 from backproof.subjects.python import PythonSubject
@@ -85,6 +89,47 @@ def test_the_same_run_with_two_workers_says_the_same(tmp_path: Path) -> None:
         for w in ("1", "2")
     )
     assert [(e.id, e.verdict) for e in one] == [(e.id, e.verdict) for e in two]
+
+
+class Averages:
+    """Dense layers whose bias gradients are averaged over the batch, as the catalogue has it."""
+
+    def describe(self) -> dict[str, Any]:
+        return {"operators": ["dense"], "losses": ["squared_error"]}
+
+    def gradients(self, case: Case) -> tuple[Any, dict[str, Any]]:
+        a = case.architecture
+        fault = BY_NAME["gradient_averaged"]
+        site = next((s for s in sites(a) if fault.applies(a, s)), None)
+        loss, found = planted(fault, site)(case) if site else reference_subject(case)
+        return loss, dict(found)
+
+
+class Bends(Averages):
+    """A mistake of no kind that is known."""
+
+    def gradients(self, case: Case) -> tuple[Any, dict[str, Any]]:
+        loss, found = reference_subject(case)
+        return loss, {
+            n: (g + np.tanh(g + 0.3)).astype(g.dtype) if n.endswith("weight") else g
+            for n, g in found.items()
+        }
+
+
+@pytest.mark.parametrize("kind, words", [
+    (Averages, "equals the reference with the parameters' gradient averaged over the batch"),
+    (Bends, "no known fault gives these gradients"),
+])  # fmt: skip
+def test_the_cause_of_what_a_subject_does_wrong_is_told_and_saved(
+    kind: Any, words: str, tmp_path: Path
+) -> None:
+    enter("py:averages", PythonSubject("py:averages", kind))
+    quick = ("--checker", "complex_step", "--lane", "generic")
+    code, output = check("py:averages", tmp_path, "--seed", "3", *quick, cases=4)
+    assert code == 1
+    saved = [json.loads(p.read_text()) for p in (tmp_path / "failures").glob("*.json")]
+    assert saved and {s["cause"][: len(words)] for s in saved} == {words}
+    assert words[:40] in output.replace("\n", " ")
 
 
 def test_a_failure_of_a_program_is_replayed_with_it(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from backproof.architectures.files import dumps, schema
 from backproof.checkers.verdict import Verdict
 from backproof.commands import replay as replay_command
 from backproof.commands.run import Duration, Interruption, prepare_folder
+from backproof.planting import BY_NAME
 from backproof.reports import events
 from backproof.reports.events import AnyEvent, CaseFinished, RunFinished, RunStarted
 from backproof.reports.write import EventWriter
@@ -278,7 +279,8 @@ def test_2_an_interruption_before_a_command_has_begun(monkeypatch: pytest.Monkey
         ("--lane fast", "--lane must be one of generic, exact, tie, extreme, got 'fast'."),
         ("--dtype float16", "--dtype must be one of float64, float32, got 'float16'."),
         ("--checker me", "--checker must be one of finite_differences, complex_step, jax, torch,"),
-        ("--plant gremlins", "--plant must be one of gradient_averaged, last_contribution_only, w"),
+        ("--plant gremlins", "--plant: no fault 'gremlins'; there are 135 others (docs/"),
+        ("--plant bias_zero", "--plant: no fault 'bias_zero'; perhaps bias_gradient_zero or "),
         ("--max-depth 0", "Invalid value for '--max-depth': 0 is not in the range 1<=x<=64."),
         ("--max-width 1025", "Invalid value for '--max-width': 1025 is not in the range 1<=x<=102"),
         ("--max-batch 0", "Invalid value for '--max-batch': 0 is not in the range 1<=x<=1024."),
@@ -312,7 +314,7 @@ def test_4_bad_input_is_one_sentence(arguments: str, words: str, tmp_path: Path)
     net.write_text(dumps(SMALL))
     folder = tmp_path / "out"
     words_typed = arguments.replace("NET", str(net)).split()
-    result = invoke("run", "--output", str(folder), *words_typed, columns=3000)
+    result = invoke("run", "--output", str(folder), *words_typed, columns=5000)
     assert result.exit_code == 4
     assert sentence(result).startswith(words)
     assert "Traceback" not in result.output
@@ -336,7 +338,7 @@ def test_4_bad_input_is_one_sentence(arguments: str, words: str, tmp_path: Path)
         (
             "frobnicate",
             "No command 'frobnicate'; there are run, check, smoke, replay, report, ops, explain, "
-            "train, vectors, schema.",
+            "train, vectors, selftest, schema.",
         ),
         ("--frobnicate", "No such option '--frobnicate'."),
     ],
@@ -400,7 +402,7 @@ def test_the_version_is_ours() -> None:
 
 def test_a_second_run_replaces_the_first(tmp_path: Path) -> None:
     assert run_into(tmp_path, "--cases", "2", *WRONG).exit_code == 1
-    assert len([name for name in files(tmp_path) if name.startswith("failures/")]) == 4
+    assert len([name for name in files(tmp_path) if name.startswith("failures/")]) == 6
     assert run_into(tmp_path, "--cases", "4").exit_code == 0
     assert files(tmp_path) == REPORTS
     assert not (tmp_path / "failures").exists()
@@ -460,7 +462,7 @@ def test_a_full_disk_costs_the_files_and_not_the_verdict(
     problems = result.stderr.splitlines()
     assert problems[0] == f"{tmp_path}/events.ndjson cannot be written: No space left on device"
     assert problems[-1] == f"the reports in {tmp_path} cannot be written: No space left on device"
-    assert len(problems) == (6 if code == 1 else 2)  # each file once
+    assert len(problems) == (8 if code == 1 else 2)  # each file once
 
 
 def without_coverage() -> dict[str, str]:
@@ -585,6 +587,9 @@ def test_a_failure_is_saved_replayed_and_shown_by_its_script(
     assert "case-00000-generic-float64 still fails." in again.stdout
     assert "reference+upstream_dropped; generic lane, float64, seed 0" in again.stdout
     assert "complex_step on " in again.stdout
+    for output in (result.stdout, again.stdout):
+        named = re.search(r"cause +equals the reference with (.*), in tanh at layers", output)
+        assert named and named[1] == BY_NAME["upstream_dropped"].summary
     script = "out/failures/case-00000-generic-float64.py"
     done = subprocess.run(
         [sys.executable, "-I", script], capture_output=True, text=True, check=True
@@ -597,6 +602,22 @@ def test_a_failure_is_saved_replayed_and_shown_by_its_script(
     now = invoke("replay", str(path))
     assert now.exit_code == 0
     assert "case-00000-generic-float64 passes now: the failure is gone." in now.stdout
+    assert now.stdout.count("cause  ") == 1  # the file's: nothing is wrong now
+
+
+def test_a_replay_names_the_cause_where_the_file_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_into(tmp_path, "--cases", "1", *WRONG).exit_code == 1
+    path = next(tmp_path.glob("failures/*.json"))
+    saved = json.loads(path.read_text())
+    assert saved["cause"].startswith("equals the reference with a constant relative error of 1e-2")
+    del saved["cause"]
+    path.write_text(json.dumps(saved))
+    result = invoke("replay", str(path), columns=400)
+    assert result.exit_code == 1
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("cause")]
+    assert line.startswith("cause     equals the reference with a constant relative error of 1e-2")
 
 
 def test_a_replay_asks_what_the_run_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,6 +112,20 @@ def test_it_holds_what_the_run_asked_and_an_older_file_means_every_checker(tmp_p
     assert (older.checkers, older.exhaustive) == (CHECKERS, False)
 
 
+def test_it_holds_the_cause_and_an_older_file_names_none(tmp_path: Path) -> None:
+    cause = "equals the reference with a constant relative error of 1e-4, in dense at layers.0"
+    failure = record(
+        CASE, Verdict("FAIL", "wrong"), id="a", subject=FAULTY, replay="", versions={}, cause=cause
+    )
+    assert read(saved(tmp_path / "failure.json", failure)).cause == cause
+    plain = json.loads(dumps(failure))
+    del plain["cause"]
+    (tmp_path / "older.json").write_text(json.dumps(plain))
+    older = read(tmp_path / "older.json")
+    assert older.cause == ""
+    assert older.id == "a"
+
+
 def test_a_gradient_that_is_missing_or_no_number_is_null() -> None:
     assert failures._plain(None) is None
     assert failures._plain(np.array([1.0, np.nan, np.inf])) == [1.0, None, None]

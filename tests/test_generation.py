@@ -179,6 +179,7 @@ def test_what_is_asked_for_is_in_every_network() -> None:
             assert isinstance(a.loss, ls.SquaredError)
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("name", sorted({*STRATEGIES, *JOINT}, key=str), ids=lambda k: k.__name__)
 def test_an_operator_that_is_asked_for_alone_is_found(name: type[ops.Operator]) -> None:
     tag = str(name.__struct_config__.tag)
@@ -186,6 +187,7 @@ def test_an_operator_that_is_asked_for_alone_is_found(name: type[ops.Operator]) 
     assert sum(tag in a.operators for a in networks) >= 10
 
 
+@pytest.mark.repeats
 def test_the_seeded_generator_steers_towards_pairs_that_it_has_not_drawn() -> None:
     seen = Seen()
     generate(Limits(), "generic", "float64", 1, 2000, seen)
@@ -214,6 +216,7 @@ def reduced(a: Architecture, holds: Callable[[Architecture], bool]) -> Architect
     return a if found is None else reduced(found, holds)
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("name", ["gelu", "glu", "prelu", "lstm", "conv2d", "max_pool2d"])
 def test_a_failing_network_shrinks_to_a_small_one(name: str) -> None:
     """By Hypothesis, which shrinks the choices, and then by the reducer of graphs."""

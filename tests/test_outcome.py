@@ -131,7 +131,10 @@ def test_one_checker_against_the_others_is_the_odd_one_out() -> None:
 def test_checkers_that_agree_with_each_other_blame_the_subject() -> None:
     found = concluded(said("jax", "FAIL"), said("torch", "FAIL", ratio=7.0, reason="entry (0, 1)"))
     assert found.status == "FAIL"
-    assert found.reason == "input disagrees with jax and torch; entry (0, 1)"
+    assert (
+        found.reason
+        == "input disagrees with jax and torch, which agree with each other; entry (0, 1)"
+    )
     assert (found.operator, found.tensor) == ("dense", "input")
 
 
@@ -148,7 +151,35 @@ def test_two_camps_are_both_named() -> None:
         camps=(("jax", "torch"), ("finite_differences", "complex_step")),
     )
     assert found.status == "FAIL"
-    assert "disagrees with jax and torch, and agrees with finite_differences" in found.reason
+    assert (
+        "disagrees with jax and torch, which agree with each other, and agrees with "
+        "finite_differences and complex_step, which differentiate the same forward"
+    ) in found.reason
+
+
+def test_the_two_that_differentiate_one_forward_are_one_voice_against_both_frameworks() -> None:
+    camps = (("jax", "torch"), ("finite_differences", "complex_step"))
+    numerical = [said(c, "FAIL") for c in ("finite_differences", "complex_step")]
+    found = concluded(*numerical, *(said(c, "PASS") for c in ("jax", "torch")), camps=camps)
+    assert found.status == "ERROR"
+    assert found.reason == (
+        "finite_differences and complex_step, which differentiate one forward, are the odd ones "
+        "out on input: the subject agrees with jax and torch, which have their own"
+    )
+    one = concluded(*numerical, said("jax", "PASS"), camps=camps, asked=3)
+    assert one.status == "FAIL"  # one voice against one
+    assert "which agree with each other, and agrees with jax; " in one.reason
+
+
+def test_a_checker_apart_from_others_that_blame_the_subject_is_told() -> None:
+    names = ("finite_differences", "complex_step", "torch", "jax")
+    camps = (("finite_differences", "complex_step", "torch"), ("jax",))
+    found = concluded(*(said(c, "FAIL") for c in names), camps=camps)
+    assert found.status == "ERROR"
+    assert found.reason == (
+        "the checkers disagree on input: finite_differences, complex_step and torch agree with "
+        "each other, jax with nobody, the subject with none of them"
+    )
 
 
 def test_a_checker_too_coarse_to_see_the_difference_does_not_vouch_for_the_subject() -> None:
@@ -399,9 +430,10 @@ def test_a_subject_that_is_wrong_is_blamed_by_all() -> None:
     found = verify(CASE, subject_with("layers.2.bias", lambda g: FACTOR * g))
     assert found.status == "FAIL"
     assert {c.checker for c in found.comparisons if c.status == "FAIL"} == set(CHECKERS)
-    assert "layers.2.bias disagrees with finite_differences, complex_step, jax and torch" in (
-        found.reason
-    )
+    assert (
+        "layers.2.bias disagrees with finite_differences, complex_step, jax and torch, which "
+        "agree with each other; "
+    ) in (found.reason)
 
 
 def test_frameworks_against_the_forward_that_they_do_not_share_are_two_camps(

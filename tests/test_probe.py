@@ -164,6 +164,24 @@ def test_the_expected_noise_is_that_of_the_layers_above_alone() -> None:
     assert probe.noise("input") == probe.noise("input")
 
 
+def apart(x: float) -> Case:
+    """|a - p| - |a - n| + 1, of which anchor, positive and negative are all the input."""
+    a = Architecture((1, 1, 1), (), ls.TripletMargin(inputs=("input",) * 3))
+    return make_case(a, {}, [[[x]]], {})
+
+
+@pytest.mark.parametrize("x", [1.0, 1002.0, 1e5])
+def test_the_expected_noise_of_a_use_is_not_what_is_left_where_uses_cancel(x: float) -> None:
+    """a - p of one tensor is 0 whatever its rounding; along a alone it is rounded as x is."""
+    probe = Probe(apart(x))
+    uses = [probe.noise(name) for name in probe.architecture.named_slots]
+    assert len(uses) == 3
+    assert probe.noise("input") <= 4 * U  # of the margin, 1, alone
+    for noise in uses:
+        assert noise > probe.noise("input")
+        assert U * x / 8 < noise < 8 * U * (x + 1)
+
+
 def test_given_branches_replace_those_of_the_case() -> None:
     a = Architecture((1, 1), (ops.ReLU(),), ls.WeightedSum())
     case = make_case(a, {}, [[0.0]], [[1.0]])

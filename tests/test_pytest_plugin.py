@@ -157,7 +157,8 @@ def test_a_wrong_subject_fails_with_its_operator_and_without_our_insides(run: Ru
             r"  network   \(\d, \d\) > .*dense.* > squared_error",
             r"  minimal   \(1, 1\) > dense 1 > squared_error",
             r"  values    generic float64 seed 0",
-            r"  because   layers\.\d\.bias disagrees with finite_differences and complex_step; .*",
+            r"  because   layers\.\d\.bias disagrees with finite_differences and complex_step, .*",
+            r"  cause     the gradient of layers\.\d\.bias is 1/2 \(0\.5\) times the right one",
             r"  disagrees complex_step on layers\.\d\.bias: error .*, bound .*, ratio .*",
             r"  replay    pytest .*",
             r"1 wrong",
@@ -600,6 +601,15 @@ def test_a_failure_that_cannot_be_reduced_is_shown_as_it_was_found(
     check = checks(1)[0]
     report = check.report(Verdict("FAIL", "wrong\x1b[31m"))
     assert "minimal" not in report and "because   wrong\\x1b[31m" in report
+
+
+def test_no_cause_is_sought_where_no_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generated_checks, "cause_of", lambda *given: "a cause")
+    check = checks(1)[0]
+    wrong = Verdict("FAIL", "wrong", operator="dense", tensor="input")
+    assert "cause     a cause" in check.report(wrong)
+    check.purse.left = 0.0
+    assert "cause" not in check.report(wrong).replace("because", "")
 
 
 def test_an_expected_failure_is_an_operator_or_a_pattern_of_ids() -> None:

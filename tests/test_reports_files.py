@@ -189,8 +189,15 @@ def test_report_html_is_balanced_and_asks_for_nothing(name: str) -> None:
     found = page(run(name))
     assert found.open == []
     assert not {"script", "link", "img", "iframe", "object", "form"} & set(found.tags)
-    assert not [a for a in found.attributes if a[1] in ("src", "href") or a[1].startswith("on")]
+    assert not [a for a in found.attributes if a[1] == "src" or a[1].startswith("on")]
+    links = [value for _, name, value in found.attributes if name == "href"]
+    assert all(re.fullmatch(r"failures/[\w-]+\.md", str(link)) for link in links)
     assert ("meta", "content", "default-src 'none'; style-src 'unsafe-inline'") in found.attributes
+
+
+def test_a_failure_links_to_its_page_if_a_run_wrote_it() -> None:
+    assert b'<a href="failures/case-1.md">' in html_report.dumps(run("with_failure"))
+    assert b"<a href" not in html_report.dumps(run("hostile"))
 
 
 @every_run

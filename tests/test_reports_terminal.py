@@ -120,6 +120,7 @@ def test_a_failure_is_a_page() -> None:
         "because layers.0.bias disagrees with both checkers",
         "disagrees complex_step on layers.0.bias: error inf, bound 0, ratio inf",
         "disagrees finite_differences on layers.0.bias: error 0.031, bound 1.0e-08, ratio 3.1e+06",
+        "explained failures/case-1.md",
         "saved failures/case-1.json",
         "script failures/case-1.py",
         "replay backproof replay failures/case-1.json",

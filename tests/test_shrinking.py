@@ -17,7 +17,7 @@ from backproof.architectures.cases import Case, draw_case
 from backproof.architectures.losses import L1, L2
 from backproof.checkers.verdict import Verdict, verify
 from backproof.planting import BY_NAME, planted
-from backproof.shrinking import rounded, shrink, simpler
+from backproof.shrinking import shrink, simpler
 
 DEEP = network(
     ops.Dense(6),
@@ -148,9 +148,8 @@ def test_another_failure_is_not_the_same_failure() -> None:
         assert verdict == first
 
 
-def test_a_class_number_is_not_rounded_and_an_error_may_be_reduced_too() -> None:
+def test_an_error_may_be_reduced_too() -> None:
     case = draw_case(CLASSES, 1)
-    assert rounded(case, 0).target.dtype == np.int64
     minimal, verdict = shrink(case, Verdict("ERROR"), lambda c: Verdict("ERROR", "x"))
     assert verdict == Verdict("ERROR", "x")
     assert str(minimal.architecture) == "(1, 1) > weighted_sum"
@@ -166,6 +165,29 @@ def test_each_step_is_a_network_and_another_one(a: Architecture) -> None:
     assert a not in steps
     assert len(set(steps)) == len(steps)
     assert all(isinstance(step, Architecture) for step in steps)
+
+
+def test_channels_that_groups_no_longer_divide_are_passed_over() -> None:
+    a = network(ops.Conv1d(6, (2,), groups=3), input=(2, 3, 5))
+    channels = {
+        layer.channels for s in simpler(a) for layer in s.layers if hasattr(layer, "channels")
+    }
+    assert channels == {6, 3}  # with three groups neither 1, 2 nor 5
+
+
+def test_a_grouped_convolution_is_reduced_all_the_way() -> None:
+    """Its channels cannot shrink below its groups until these are one; nothing is raised."""
+    case = draw_case(network(ops.Conv1d(6, (2,), groups=3), ops.Tanh(), input=(2, 3, 5)), 1)
+
+    def judge(candidate: Case) -> Verdict:
+        """It fails as long as there is a convolution."""
+        return Verdict("FAIL" if "conv1d" in candidate.architecture.operators else "PASS")
+
+    minimal, verdict = shrink(case, Verdict("FAIL"), judge)
+    assert verdict.status == "FAIL"
+    (layer,) = minimal.architecture.layers
+    assert isinstance(layer, ops.Conv1d)
+    assert (layer.channels, layer.groups, minimal.architecture.input) == (1, 1, (1, 1, 2))
 
 
 def test_nothing_is_simpler_than_the_simplest() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers_memory import Memory, remember
 from helpers_networks import GRAPHS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,6 +93,7 @@ def reference_verdicts(lane: Lane, dtype: DType, count: int = 40) -> tuple[Verdi
     )
 
 
+@pytest.mark.repeats
 @every_lane
 @every_dtype
 def test_the_reference_passes_nearly_everywhere(lane: Lane, dtype: DType) -> None:
@@ -142,6 +144,11 @@ def drawn(architecture: Architecture, seed: int) -> tuple[Case, rounding.Roundin
     return case, measured, bool(ties.find(case, measured, 10.0))
 
 
+@pytest.fixture(scope="module")
+def memory() -> Memory:
+    return Memory()
+
+
 def shows(case: Case, measured: rounding.Rounding, fault: Fault, site: str) -> bool:
     """Whether the fault changes a gradient by at least a thousand rounding deviations."""
     right, wrong = reference_subject(case)[1], planted(fault, site)(case)[1]
@@ -154,11 +161,15 @@ def shows(case: Case, measured: rounding.Rounding, fault: Fault, site: str) -> b
     return False
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize(
     "fault", [f for f in FAULTS if not f.convention], ids=lambda fault: fault.name
 )
-def test_a_fault_that_shows_fails_and_its_operator_is_named(fault: Fault) -> None:
+def test_a_fault_that_shows_fails_and_its_operator_is_named(
+    fault: Fault, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By the numerical checkers alone, at every place of the zoo and on two points."""
+    remember(memory, monkeypatch)
     for architecture in ZOO:
         for site in sites(architecture):
             if not fault.applies(architecture, site):
@@ -172,6 +183,7 @@ def test_a_fault_that_shows_fails_and_its_operator_is_named(fault: Fault) -> Non
                 assert found.operator == blamed_for(architecture, site), (site, found.reason)
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("fault", [f for f in FAULTS if f.convention], ids=lambda f: f.name)
 @pytest.mark.parametrize("lane", ["generic", "tie"])
 def test_a_convention_is_no_fault(fault: Fault, lane: Lane) -> None:
@@ -210,6 +222,7 @@ def test_one_wrong_entry_is_caught_by_an_exhaustive_look(
     assert f"entry {tuple(int(i) for i in entry)}" in found.reason or "error" in found.reason
 
 
+@pytest.mark.repeats
 @every_lane
 def test_an_exhaustive_look_passes_right_code(lane: Lane) -> None:
     """But for a gradient that is zero throughout, which two numerical checkers cannot tell from

@@ -49,10 +49,14 @@ Place = Literal["smooth", "inside", "outside", "many"]
 
 
 class Judged(NamedTuple):
-    """Where the gradient at a point lies, and what is to be said of it."""
+    """Where the gradient at a point lies, and what is to be said of it.
+
+    `by_ray` where a slope along a ray, which runs through all inputs, says that it is wrong.
+    """
 
     place: Place
     detail: str
+    by_ray: bool = False
 
 
 def judge(point: Point, kinked: Sequence[int] = ()) -> Judged:
@@ -94,7 +98,7 @@ def _judge(point: Point) -> Judged:
     if len(pieces) == 1:
         return Judged("smooth", wrong)
     if wrong:
-        return Judged("outside", wrong)
+        return Judged("outside", wrong, by_ray=True)
     if not len(pieces):
         return Judged("many", "on more kinks than can be told apart")
     if not np.isfinite(g).all():

@@ -141,7 +141,9 @@ def check(point: Point, excuse: Allowance = NOTHING) -> list[Check]:
     nearby = point.moved(OFF, "off")
     there = compare(nearby, excuse)
     stuck = any(_doubtful(c) for c in there) and kinks.judge(nearby).place != "smooth"
-    return [_at_kink(c, judged, stuck) for c in there]
+    plain = [_plain(c) for c in there]
+    explained = judged.by_ray and any(c.status == "FAIL" for c in plain)
+    return [_at_kink(p, judged, stuck, explained) for p in plain]
 
 
 def narrow(point: Point, wide: Point, excuse: Allowance = NOTHING) -> list[Check]:
@@ -280,14 +282,19 @@ def _plain(c: Compared, note: str = "") -> Check:
     return Check(name, "PASS", WHY, detail, c.ratio, resolution)
 
 
-def _at_kink(there: Compared, judged: kinks.Judged, stuck: bool) -> Check:
-    """What the gradients around the kink say, and the values at a point close by."""
-    plain = _plain(there)
+def _at_kink(plain: Check, judged: kinks.Judged, stuck: bool, explained: bool) -> Check:
+    """What the gradients around the kink say, and the values at a point close by.
+
+    Nothing of an input that is right close by, where a ray is `explained` by one that is not.
+    """
     if stuck:
         detail = f"{judged.detail}; a small move does not leave the kink"
         return msgspec.structs.replace(plain, status="INCONCLUSIVE", detail=detail)
     if plain.status != "PASS":
         return msgspec.structs.replace(plain, detail=f"at a point close by: {plain.detail}")
+    if explained:
+        detail = "on a kink beside which another input is wrong; right at a point close by"
+        return msgspec.structs.replace(plain, status="INCONCLUSIVE", detail=detail)
     status: Status = "FAIL" if judged.place == "outside" else "PASS"
     detail = judged.detail
     if judged.place != "outside":

@@ -140,3 +140,27 @@ def sgd_trajectory(cases: Sequence[Case], learning_rate: float) -> list[dict[str
             optimiser.step()
             trajectory.append({k: v.detach().numpy().copy() for k, v in parameters.items()})
     return trajectory
+
+
+def optimiser_steps(
+    name: str, parameters: Mapping[str, Any], gradients: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Array]]:
+    """The parameters after each of PyTorch's steps on given gradients, float64.
+
+    `name` is `adam` or `nesterov`, with the constants that PyTorch's `Adam` has by itself, and
+    a learning rate of 0.01, a momentum of 0.9.
+    """
+    makers: dict[str, Any] = {
+        "adam": lambda leaves: torch.optim.Adam(leaves, lr=0.01),
+        "nesterov": lambda leaves: torch.optim.SGD(leaves, lr=0.01, momentum=0.9, nesterov=True),
+    }
+    trajectory = []
+    with torch.inference_mode(False):
+        now = {k: _leaf(np.asarray(v, np.float64)) for k, v in parameters.items()}
+        optimiser = makers[name](list(now.values()))
+        for given in gradients:
+            for k, leaf in now.items():
+                leaf.grad = torch.tensor(np.asarray(given[k], np.float64))
+            optimiser.step()
+            trajectory.append({k: v.detach().numpy().copy() for k, v in now.items()})
+    return trajectory

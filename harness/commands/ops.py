@@ -21,6 +21,7 @@ from backproof.architectures.limits import LOSS_NAMES, OPERATOR_NAMES
 from backproof.architectures.loss_strategies import EXACT_LOSSES
 from backproof.checkers.conventions import CONVENTIONS, Convention
 from backproof.errors import Command, UsageProblem, show, unknown
+from backproof.naming import HIDDEN, call, path_of
 from backproof.reference.pages import LAYERS, LOSSES
 
 DTYPES = "float64, float32"
@@ -95,7 +96,7 @@ def described(kind: Any, page: Any) -> Iterator[str]:
     yield f"dtypes       {DTYPES}"
     for row in CONVENTIONS.get(kind, ()):
         yield f"at a tie     {convention(row)}"
-    yield f"derivation   {page.forward.__module__.replace('backproof.', '').replace('.', '/')}.py"
+    yield f"derivation   {path_of(page.forward.__module__)}"
 
 
 def _held(kind: type[ops.Operator]) -> Iterator[str]:
@@ -110,18 +111,6 @@ def _held(kind: type[ops.Operator]) -> Iterator[str]:
     data = ops.data_shapes(op, *shapes)
     if data:
         yield "data         " + ", ".join(f"{n} {d.shape} {d.kind}" for n, d in data.items())
-
-
-def call(op: ops.Operator) -> str:
-    """`name(attribute=value, ...)`, what is a default left out."""
-    fields = msgspec.structs.asdict(op)
-    plain = {f.name: f.default for f in msgspec.structs.fields(op)}
-    words = [f"{n}={v!r}" for n, v in fields.items() if n not in HIDDEN and v != plain[n]]
-    return f"{op.name}({', '.join(words)})"
-
-
-HIDDEN = ("inputs", "share")
-"""Attributes that every operator has: its place in the graph."""
 
 
 def attributes(kind: Any) -> str:

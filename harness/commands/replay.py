@@ -10,7 +10,7 @@ from rich.text import Text
 
 from backproof import failures
 from backproof.architectures.files import ArchitectureError
-from backproof.campaign import Options, judge
+from backproof.campaign import Options, cause_of, judge
 from backproof.errors import Command, UsageProblem, show
 from backproof.foreign import SubjectAbsent, is_foreign, opened
 from backproof.reports.exit_codes import ExitCode
@@ -49,6 +49,8 @@ def command(file: str) -> None:
     say.append(f"subject   {failure.subject}; {case.lane} lane, {case.dtype}, seed {case.seed}")
     before = failures.verdict_of(failure)
     say.append(f"before    {before.status}: {before.reason}")
+    if failure.cause:
+        say.append(f"cause     {failure.cause}")
     say.append(f"now       {verdict.status}{': ' + verdict.reason if verdict.reason else ''}")
     for c in verdict.comparisons:
         if c.status == "FAIL":
@@ -56,6 +58,9 @@ def command(file: str) -> None:
                 f"          {c.checker} on {c.tensor}: error {number(c.error)}, "
                 f"bound {number(c.bound)}"
             )
+    cause = cause_of(case, verdict, asked) if verdict.status == "FAIL" else ""
+    if cause and cause != failure.cause:
+        say.append(f"cause     {cause}")
     text = Text("\n".join(printable(line) for line in say))
     code = CODES.get(verdict.status, ExitCode.NOT_VERIFIED)
     sys.exit(show(lambda: console.print(text, soft_wrap=not console.is_terminal), code))

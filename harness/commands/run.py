@@ -28,7 +28,14 @@ from backproof.architectures.loss_strategies import EXACT_LOSSES
 from backproof.architectures.named import NAMED
 from backproof.campaign import Options, default_workers, run
 from backproof.checkers.verdict import CHECKERS
-from backproof.errors import ERROR, Command, UsageProblem, show, usage_problems
+from backproof.errors import (
+    ERROR,
+    Command,
+    UsageProblem,
+    refuse_unknown_fault,
+    show,
+    usage_problems,
+)
 from backproof.planting import BY_NAME
 from backproof.reports.events import AnyEvent
 from backproof.reports.progress import LiveProgress
@@ -240,8 +247,8 @@ def command(**given: Any) -> None:
     input, 5 nothing, or too little, was verified.
     """
     fault = given["plant"]
-    if fault is not None and fault not in BY_NAME:
-        raise UsageProblem(f"--plant must be one of {', '.join(BY_NAME)}, got {fault!r}.")
+    if fault is not None:
+        refuse_unknown_fault("--plant", fault, BY_NAME)
     options = read_options(given)
     if fault is not None:
         options = replace(options, subject=f"reference+{fault}")
@@ -363,7 +370,7 @@ def prepare_folder(folder: Path) -> Path:
 
 def _saved(folder: Path) -> Iterator[Path]:
     """The failures that an earlier run saved, and nobody else's files."""
-    name = re.compile(rf"case-\d{{5,}}-({'|'.join(LANES)})-({'|'.join(DTYPES)})\.(json|py)")
+    name = re.compile(rf"case-\d{{5,}}-({'|'.join(LANES)})-({'|'.join(DTYPES)})\.(json|py|md)")
     return (path for path in (folder / "failures").glob("case-*") if name.fullmatch(path.name))
 
 

@@ -21,7 +21,7 @@ from backproof.architectures.exactness import is_exact
 from backproof.architectures.generation import Limits, generate
 from backproof.vectors.format import Group
 
-VERSION = 1
+VERSION = 2
 """Of the corpus: counts the changes of what is in it."""
 
 RANDOM = 16
@@ -184,6 +184,39 @@ def _for_faults() -> Iterator[Choice]:
         ("zero_times_log_zero", _of(ls.CrossEntropy(), ops.Dense(3))),
     ):
         yield Choice(f"fault-{fault}", a, "must", "extreme", "float32", fault)
+    yield from (Choice(f"fault-{fault}", a, "must", fault=fault) for fault, a in _roomy())
+
+
+def _roomy() -> Iterator[tuple[str, Architecture]]:
+    """Operators with an attribute, or a shape, by which some faults differ from what is right.
+
+    Each is named for one of them, and may be there for several.
+    """
+    states = ((2, 3, 2), (1, 2, 2))
+    for fault, op, *shapes in (
+        ("repetitions_overwritten", ops.Multiply(), (2, 3, 2), (2, 1, 2)),
+        ("factor_not_transposed", ops.MatMul(), (1, 2, 2), (1, 2, 2)),
+        ("bilinear_operands_exchanged", ops.Bilinear(2), (2, 2), (2, 2)),
+        ("padding_index_counted", ops.Embedding(3, 2, (4,), padding_index=1)),
+        ("padding_counted_wrongly", ops.AveragePool1d((3,), (2,), (1,)), (1, 2, 5)),
+        ("parts_swapped", ops.Concat(), (2, 2), (2, 2)),
+        ("transposed_again", ops.Transpose((-2, -1, -3)), (1, 2, 2, 2)),
+        ("not_transposed_back", ops.Transpose(), (2, 2, 2)),
+        ("stride_and_dilation_exchanged", ops.Conv1d(2, (2,), (2,), (1,)), (1, 2, 5)),
+        ("weights_of_another_group", ops.Conv1d(4, (2,), groups=2), (1, 4, 3)),
+        ("given_statistics_differentiated", ops.BatchNorm(statistics="given"), (3, 2)),
+        ("places_not_counted", ops.BatchNorm(1), (2, 2, 3)),
+        ("causal_mask_ignored", ops.Attention(True, (3, 2)), (2, 3, 2), (2, 3, 2), (2, 3, 2)),
+        ("rotary_not_turned_back", ops.MultiHeadAttention(2, 1, rotary=True), (1, 3, 4)),
+        ("initial_state_gradient_zero", ops.GRU(2), *states),
+        ("directions_swapped", ops.RNN(2, bidirectional=True, lengths=(2, 3)), (2, 3, 2)),
+    ):
+        yield fault, network(op, tuple(shapes))
+    yield "sum_not_repeated", _of(ls.SquaredError(), ops.Sum(keep=True))
+    near = ls.TripletMargin(margin=0.125, inputs=("input", edge_name(1), edge_name(2)))
+    yield "slope_beyond_the_margin", _of(near, ops.Variable((3, 4)), ops.Variable((3, 4)))
+    early = ls.CTC(2, input_lengths=(5, 4))
+    yield "steps_beyond_the_length", _of(early, ops.Dense(3), input=(2, 5, 4))
 
 
 # --- full -------------------------------------------------------------------------------

@@ -12,7 +12,20 @@ from ...architectures.architecture import Architecture, is_weight
 from ..losses import penalties
 from ..network import Overrides, total
 from ..pages import LAYERS, LOSSES
-from . import in_activations, in_dense, in_graphs, in_losses
+from . import (
+    in_activations,
+    in_attention,
+    in_convolutions,
+    in_dense,
+    in_graphs,
+    in_losses,
+    in_normalisation,
+    in_penalties,
+    in_pooling_and_shapes,
+    in_products,
+    in_recurrence,
+    in_structured_losses,
+)
 from .fault import Backward, Fault, Plant, layer_at
 
 __all__ = ["FAULTS", "Fault", "overrides", "sites"]
@@ -78,8 +91,16 @@ def _scaled(factor: float) -> Plant:
 
 FAULTS: tuple[Fault, ...] = (
     *in_dense.FAULTS,
+    *in_products.FAULTS,
     *in_activations.FAULTS,
+    *in_pooling_and_shapes.FAULTS,
+    *in_convolutions.FAULTS,
+    *in_normalisation.FAULTS,
+    *in_attention.FAULTS,
+    *in_recurrence.FAULTS,
     *in_losses.FAULTS,
+    *in_structured_losses.FAULTS,
+    *in_penalties.FAULTS,
     *in_graphs.FAULTS,
     *(
         Fault(
@@ -89,6 +110,10 @@ FAULTS: tuple[Fault, ...] = (
             1,
             _contributes,
             _scaled(1 + 10.0**-exponent),
+            kind="factor",
+            shows="everywhere but at a penalty without strength or weights",
+            hidden="in float32, whose roundoff is greater" if exponent > 7 else "",
+            like="a constant with too few digits",
         )
         for exponent in (2, 4, 6, 8, 10)
     ),

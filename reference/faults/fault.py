@@ -13,15 +13,17 @@ fault wraps, and returns, are
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from ...architectures.architecture import Architecture, is_weight
 from ...architectures.losses import Loss
 from ...architectures.operators import Operator
 from ..arrays import Array, Arrays, Saved
+from .survey import Kind, mimicked
 
 Backward = Callable[..., Any]
 Applies = Callable[[Architecture, str], bool]
@@ -38,6 +40,12 @@ class Fault:
     `plant(backward)` wraps that site's right function.  A planted function never raises,
     writes to no argument, and keeps shapes and dtypes unless `loud`.  A `convention` is not
     wrong by itself: at ties it takes another slope than the reference, but a permitted one.
+
+    `kind` is the kind of mistake (`survey.py`).  `shows` says where `applies` is true.  `hidden`
+    says where it is and yet nothing shows, by mathematics (an equivalent mutant), with the
+    reason; "" where there is no such place but the one that all faults have: a cotangent of
+    zero, or a factor of zero beside it, which no backward function can make wrong but by adding
+    to it.  `like` says what an addition to the survey mimics.
     """
 
     name: str
@@ -48,6 +56,15 @@ class Fault:
     plant: Plant
     loud: bool = False
     convention: bool = False
+    kind: Kind = field(kw_only=True)
+    shows: str = field(kw_only=True)
+    hidden: str = field(default="", kw_only=True)
+    like: str = field(default="", kw_only=True)
+
+    @property
+    def mimics(self) -> str:
+        """What happened elsewhere, of which this is one more."""
+        return mimicked(self.number, self.like)
 
 
 # --- where -----------------------------------------------------------------------------
@@ -72,6 +89,14 @@ def layers(test: Callable[[Architecture, int, Any], bool]) -> Applies:
 def layers_of(*kinds: type[Operator]) -> Applies:
     """At the layers of these kinds."""
     return layers(lambda architecture, i, layer: isinstance(layer, kinds))
+
+
+def reads_the_input_alone(architecture: Architecture, i: int) -> bool:
+    """Whether layer i takes the network's input, which nothing else does.
+
+    Nobody computes with what comes back there, so it may have any shape.
+    """
+    return architecture.sources[i] == ("input",) and len(architecture.slots_of("input")) == 1
 
 
 def loss(test: Callable[[Architecture, Any], bool]) -> Applies:
@@ -112,6 +137,28 @@ def instead_of_x_bar(change: Callable[..., Any]) -> Plant:
         return planted
 
     return plant
+
+
+def instead_of_p_bar(change: Callable[..., Arrays]) -> Plant:
+    """p_bar becomes p_bar | change(p_bar, layer, p, saved, y_bar); x_bar stays."""
+
+    def plant(right: Backward) -> Backward:
+        def planted(layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+            x_bar, p_bar = right(layer, p, saved, y_bar)
+            return x_bar, p_bar | change(p_bar, layer, p, saved, y_bar)
+
+        return planted
+
+    return plant
+
+
+def as_if(**attributes: Any) -> Plant:
+    """x_bar as if the layer had other attributes."""
+    return instead_of_x_bar(
+        lambda right, layer, p, saved, y_bar: right(replace(layer, **attributes), p, saved, y_bar)[
+            0
+        ]
+    )
 
 
 def last_only(array: Array, axis: int) -> Array:

@@ -16,7 +16,7 @@ from ...architectures.architecture import Architecture, edge_name
 from ..arrays import Array, Arrays, Saved
 from ..layers.selu import SCALE
 from ..pages import LAYERS
-from .fault import Backward, Fault, Plant, instead_of_x_bar, layers, layers_of
+from .fault import Backward, Fault, as_if, instead_of_x_bar, layers, layers_of
 
 SAVES_X = (
     ops.Sigmoid, ops.Tanh, ops.SiLU, ops.Softplus, ops.LogSigmoid, ops.TanhShrink, ops.Sine,
@@ -27,8 +27,11 @@ SAVES_X = (
 OVERFLOWS = (ops.Sigmoid, ops.Tanh, ops.SiLU, ops.Softplus, ops.LogSigmoid)
 """Those of them that take exp(x) when they are written down naively."""
 
-ZERO_OR_ONE = (ops.Identity, ops.ReLU, ops.ReLU6, ops.HardTanh, ops.SoftShrink, ops.HardShrink)
-"""The activations whose slopes are 0 and 1 alone: twice is once."""
+TWICE_IS_ONCE = (
+    ops.Identity, ops.ReLU, ops.ReLU6, ops.HardTanh, ops.SoftShrink, ops.HardShrink,
+    ops.LogSoftmax,
+)  # fmt: skip
+"""The activations whose slopes are 0 and 1 alone, and the one whose Jacobian is a projection."""
 
 SATURATES: dict[type[ops.Operator], float] = {
     ops.HardTanh: 1.0,
@@ -92,15 +95,6 @@ def _along_other_axis(right: Backward, layer: Any, p: Arrays, saved: Saved, y_ba
 def _at_the_output(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
     y, _ = LAYERS[type(layer)].forward(layer, p, saved, None)
     return right(layer, p, y, y_bar)[0]
-
-
-def _with(**attributes: Any) -> Plant:
-    """As if the layer had other attributes."""
-    return instead_of_x_bar(
-        lambda right, layer, p, saved, y_bar: right(replace(layer, **attributes), p, saved, y_bar)[
-            0
-        ]
-    )
 
 
 def _through_saturation(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
@@ -183,6 +177,9 @@ FAULTS: tuple[Fault, ...] = (
         7, 3,
         layers(_activation),
         instead_of_x_bar(_without_upstream),
+        kind="missing",
+        shows="at any activation",
+        hidden="where the upstream gradient is 1 throughout, as under a plain sum",
     ),
     Fault(
         "derivative_omitted",
@@ -190,6 +187,9 @@ FAULTS: tuple[Fault, ...] = (
         8, 2,
         layers(lambda a, i, layer: _feeds_a_loss(a, i) and _bends(a, i, layer)),
         instead_of_x_bar(lambda right, layer, p, saved, y_bar: 1 * y_bar),
+        kind="missing",
+        shows="at an activation before a loss",
+        hidden="where every slope is 1, as of a ReLU of positive numbers",
     ),
     Fault(
         "derivative_applied_twice",
@@ -197,10 +197,15 @@ FAULTS: tuple[Fault, ...] = (
         9, 2,
         layers(
             lambda a, i, layer: (
-                _feeds_a_loss(a, i) and _bends(a, i, layer) and not isinstance(layer, ZERO_OR_ONE)
+                _feeds_a_loss(a, i)
+                and _bends(a, i, layer)
+                and not isinstance(layer, TWICE_IS_ONCE)
             )
         ),
         instead_of_x_bar(_twice),
+        kind="extra",
+        shows="at an activation before a loss, if its slopes are not 0 and 1 alone",
+        hidden="where every slope is 0 or 1, as of an ELU of positive numbers",
     ),
     Fault(
         "softmax_diagonal_only",
@@ -208,6 +213,9 @@ FAULTS: tuple[Fault, ...] = (
         10, 3,
         layers(_normalised),
         instead_of_x_bar(_diagonal),
+        kind="missing",
+        shows="at a softmax over more than one class",
+        hidden="where one probability of a softmax is 1: its Jacobian is 0",
     ),
     Fault(
         "softmax_along_the_wrong_axis",
@@ -215,6 +223,9 @@ FAULTS: tuple[Fault, ...] = (
         23, 1,
         layers(lambda a, i, layer: isinstance(layer, ops.Softmax | ops.LogSoftmax)),
         instead_of_x_bar(_along_other_axis),
+        kind="axis",
+        shows="at a softmax",
+        hidden="where both axes have one entry: the Jacobian is 0",
     ),
     Fault(
         "derivative_at_the_output",
@@ -222,6 +233,9 @@ FAULTS: tuple[Fault, ...] = (
         11, 3,
         layers_of(*SAVES_X),
         instead_of_x_bar(_at_the_output),
+        kind="argument",
+        shows="at a sigmoid, tanh, SiLU, softplus, log-sigmoid, tanh-shrink, sine or square",
+        hidden="where f(x) = x, as of a tanh at 0",
     ),
     Fault(
         "inner_factor_dropped",
@@ -229,6 +243,9 @@ FAULTS: tuple[Fault, ...] = (
         4, 1,
         layers(lambda a, i, layer: _inner_factor(layer) != 1),
         instead_of_x_bar(_without_inner_factor),
+        kind="factor",
+        shows="at a sine of another frequency than 1, SELU, hard sigmoid or square",
+        hidden="where every slope is 0, as of a saturated hard sigmoid",
     ),
     Fault(
         "subtraction_negated",
@@ -236,6 +253,9 @@ FAULTS: tuple[Fault, ...] = (
         5, 1,
         layers_of(ops.TanhShrink),
         instead_of_x_bar(_subtraction_negated),
+        kind="sign",
+        shows="at a tanh-shrink",
+        hidden="where tanh is saturated: its slope is 0, which has no sign",
     ),
     Fault(
         "gate_negated",
@@ -243,6 +263,9 @@ FAULTS: tuple[Fault, ...] = (
         5, 1,
         layers_of(ops.GLU, ops.SwiGLU),
         instead_of_x_bar(_second_half_negated),
+        kind="sign",
+        shows="at a GLU or SwiGLU",
+        hidden="where the first half is 0: nothing comes back to the second",
     ),
     Fault(
         "one_gradient_for_both_parents",
@@ -250,27 +273,42 @@ FAULTS: tuple[Fault, ...] = (
         15, 2,
         layers_of(ops.GLU, ops.SwiGLU),
         instead_of_x_bar(_first_half_for_both),
+        kind="axis",
+        shows="at a GLU or SwiGLU",
+        hidden="where the gradients of both halves are equal",
     ),
     Fault(
         "gelu_differentiated_as_tanh",
         "GELU's exact form differentiated as its tanh approximation",
         None, 2,
         layers(lambda a, i, layer: isinstance(layer, ops.GELU) and layer.form == "exact"),
-        _with(form="tanh"),
+        as_if(form="tanh"),
+        kind="argument",
+        shows="at a GELU of the exact form",
+        hidden="where x is 0, or so large that both forms have the slope 0 or 1",
+        like="one form of a function differentiated as another",
     ),
     Fault(
         "leak_forgotten",
         "a leaky ReLU differentiated as a ReLU",
         None, 1,
         layers(lambda a, i, layer: isinstance(layer, ops.LeakyReLU) and layer.slope != 0),
-        _with(slope=0.0),
+        as_if(slope=0.0),
+        kind="missing",
+        shows="at a leaky ReLU with a slope",
+        hidden="where every entry is positive",
+        like="an attribute that the backward pass does not read",
     ),
     Fault(
         "alpha_forgotten",
         "an ELU differentiated as if its alpha were 1",
         None, 1,
         layers(lambda a, i, layer: isinstance(layer, ops.ELU) and layer.alpha != 1),
-        _with(alpha=1.0),
+        as_if(alpha=1.0),
+        kind="factor",
+        shows="at an ELU of another alpha than 1",
+        hidden="where every entry is positive",
+        like="an attribute that the backward pass does not read",
     ),
     Fault(
         "tie_on_the_right",
@@ -284,6 +322,9 @@ FAULTS: tuple[Fault, ...] = (
         ),
         instead_of_x_bar(_tie_on_the_right),
         convention=True,
+        kind="tie",
+        shows="at a PReLU, SELU, or ELU of another alpha than 1",
+        hidden="where no entry is exactly 0",
     ),
     Fault(
         "tie_counted_twice",
@@ -291,6 +332,9 @@ FAULTS: tuple[Fault, ...] = (
         29, 2,
         layers_of(ops.PReLU, ops.ELU, ops.SELU),
         instead_of_x_bar(_tie_on_both),
+        kind="tie",
+        shows="at a PReLU, ELU or SELU",
+        hidden="where no entry is exactly 0",
     ),
     Fault(
         "slope_in_saturation",
@@ -298,6 +342,9 @@ FAULTS: tuple[Fault, ...] = (
         30, 2,
         layers_of(*SATURATES),
         instead_of_x_bar(_through_saturation),
+        kind="argument",
+        shows="at a hard tanh, ReLU6 or hard sigmoid",
+        hidden="where no unit is saturated",
     ),
     Fault(
         "exp_overflows",
@@ -305,5 +352,8 @@ FAULTS: tuple[Fault, ...] = (
         36, 3,
         layers_of(*OVERFLOWS),
         instead_of_x_bar(_nan_where_exp_overflows),
+        kind="numerics",
+        shows="at a sigmoid, tanh, SiLU, softplus or log-sigmoid",
+        hidden="where exp(x) is within the dtype's range",
     ),
 )  # fmt: skip

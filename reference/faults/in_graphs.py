@@ -26,6 +26,9 @@ FAULTS: tuple[Fault, ...] = (
         13, 5,
         _used_twice,
         _instead(lambda bars: bars[-1] * 1),
+        kind="accumulation",
+        shows="where a tensor has several uses",
+        hidden="where the last use alone sends something back",
     ),
     Fault(
         "first_use_only",
@@ -33,6 +36,9 @@ FAULTS: tuple[Fault, ...] = (
         13, 2,
         _used_twice,
         _instead(lambda bars: bars[0] * 1),
+        kind="accumulation",
+        shows="where a tensor has several uses",
+        hidden="where the first use alone sends something back",
     ),
     Fault(
         "use_averaged",
@@ -40,5 +46,8 @@ FAULTS: tuple[Fault, ...] = (
         13, 1,
         _used_twice,
         _instead(lambda bars: total(bars) / len(bars)),
+        kind="accumulation",
+        shows="where a tensor has several uses",
+        hidden="where what the uses send back cancels: the sum is 0",
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Faults of losses and of penalties."""
+"""Faults of losses at large, of residuals, of classes and of probabilities."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..arrays import Array, Saved
 from ..losses.classes import one_hot
 from ..losses.softmax import softmax
 from ..stable import sigmoid
-from .fault import Backward, Fault, Plant, in_half, last_only, loss, loss_of, penalty
+from .fault import Backward, Fault, Plant, in_half, last_only, loss, loss_of
 
 # --- how -------------------------------------------------------------------------------
 
@@ -35,7 +35,7 @@ def _examples(found: Any) -> int:
     return -3 if isinstance(found, data.CTC) else -2
 
 
-def _changed(change: Callable[[Any, Array], Array]) -> Plant:
+def changed(change: Callable[[Any, Array], Array]) -> Plant:
     """y_bar becomes change(loss, y_bar); of a loss of several edges each of them."""
 
     def of_each(found: Any, saved: Saved, y_bar: Any) -> Any:
@@ -43,10 +43,10 @@ def _changed(change: Callable[[Any, Array], Array]) -> Plant:
             return tuple(change(found, bar) for bar in y_bar)
         return change(found, y_bar)
 
-    return _changed_with_saved(of_each)
+    return changed_with_saved(of_each)
 
 
-def _changed_with_saved(change: Callable[[Any, Saved, Any], Any]) -> Plant:
+def changed_with_saved(change: Callable[[Any, Saved, Any], Any]) -> Plant:
     """y_bar becomes change(loss, saved, y_bar)."""
 
     def plant(right: Backward) -> Backward:
@@ -70,7 +70,7 @@ def _with(**attributes: Any) -> Plant:
     return plant
 
 
-def _with_saved(change: Callable[[Any, Saved], Saved]) -> Plant:
+def with_saved(change: Callable[[Any, Saved], Saved]) -> Plant:
     """As if the forward pass had kept change(loss, saved)."""
 
     def plant(right: Backward) -> Backward:
@@ -143,23 +143,6 @@ def _nan_where_softmax_vanishes(found: Any, saved: Saved, y_bar: Array) -> Array
     return np.where(softmax(saved[0]) == 0, np.nan, y_bar)
 
 
-def _penalty(change: Callable[[Backward, Any, Array, Any], Array]) -> Plant:
-    """w_bar becomes change(right, penalty, w, branch)."""
-
-    def plant(right: Backward) -> Backward:
-        def planted(found: Any, w: Array, branch: Any) -> Array:
-            return change(right, found, w, branch)
-
-        return planted
-
-    return plant
-
-
-def _l1_on_the_right(right: Backward, found: Any, w: Array, branch: Any) -> Array:
-    other: Array = right(found, w, np.where(w == 0, 1, branch).astype(np.int8))
-    return other
-
-
 # --- the faults ------------------------------------------------------------------------
 
 WEIGHTED = (data.CrossEntropy, data.NegativeLogLikelihood)
@@ -170,35 +153,48 @@ FAULTS: tuple[Fault, ...] = (
         "the division by the batch size dropped from the loss gradient",
         1, 3,
         loss(lambda a, found: _rows(a) > 1 and "mean" in getattr(found, "reduction", "")),
-        _changed(lambda found, y_bar: y_bar * y_bar.shape[_examples(found)]),
+        changed(lambda found, y_bar: y_bar * y_bar.shape[_examples(found)]),
+        kind="factor",
+        shows="at a mean over several examples",
     ),
     Fault(
         "divided_by_outputs",
         "the loss gradient divided by the number of outputs once more",
         2, 3,
         loss(lambda a, found: _columns(a) > 1),
-        _changed(lambda found, y_bar: y_bar / y_bar.shape[-1]),
+        changed(lambda found, y_bar: y_bar / y_bar.shape[-1]),
+        kind="factor",
+        shows="at a loss of several outputs",
     ),
     Fault(
         "factor_two",
         "the factor 2 or 1/2 of a square dropped from its gradient",
         4, 2,
         loss_of(data.SquaredError, data.SquaredHinge),
-        _changed(_without_factor_two),
+        changed(_without_factor_two),
+        kind="factor",
+        shows="at a squared error or squared hinge",
+        hidden="where the loss is at its minimum: its gradient is 0",
     ),
     Fault(
         "loss_gradient_negated",
         "the sign of the loss gradient reversed (t - y for y - t)",
         5, 3,
         loss(lambda a, found: True),
-        _changed(lambda found, y_bar: -y_bar),
+        changed(lambda found, y_bar: -y_bar),
+        kind="sign",
+        shows="at any loss",
+        hidden="where the loss is at its minimum: its gradient is 0",
     ),
     Fault(
         "sigmoid_derivative_again",
         "p (1 - p) applied to p - t, which has it already",
         9, 2,
         loss_of(data.CrossEntropy, data.BinaryCrossEntropyWithLogits),
-        _changed_with_saved(_times_sigmoid_slope),
+        changed_with_saved(_times_sigmoid_slope),
+        kind="extra",
+        shows="at a cross-entropy of logits",
+        hidden="where every probability is its target: p - t is 0",
     ),
     Fault(
         "gradient_on_the_target_only",
@@ -209,21 +205,30 @@ FAULTS: tuple[Fault, ...] = (
                 isinstance(found, data.CrossEntropy) and found.target == "indices"
             )
         ),
-        _changed_with_saved(_on_the_target_only),
+        changed_with_saved(_on_the_target_only),
+        kind="missing",
+        shows="at a cross-entropy with class numbers",
+        hidden="where no other class has a gradient, as where there is one class",
     ),
     Fault(
         "gradient_off_the_target_only",
         "zeros for the target's class in the loss gradient",
         38, 1,
         loss_of(data.Hinge, data.SquaredHinge),
-        _changed_with_saved(_off_the_target_only),
+        changed_with_saved(_off_the_target_only),
+        kind="missing",
+        shows="at a hinge or squared hinge",
+        hidden="where every margin is kept: the gradient is 0",
     ),
     Fault(
         "norm_held_constant",
         "the norm in the cosine treated as a constant",
         19, 1,
         loss_of(data.Cosine),
-        _with_saved(_norm_held),
+        with_saved(_norm_held),
+        kind="missing",
+        shows="at a cosine distance",
+        hidden="where the two vectors are orthogonal: the norm's term is 0",
     ),
     Fault(
         "label_smoothing_forgotten",
@@ -231,6 +236,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 2,
         loss(lambda a, found: getattr(found, "label_smoothing", 0.0) > 0),
         _with(label_smoothing=0.0),
+        kind="missing",
+        shows="at a cross-entropy with label smoothing",
+        hidden="where there is one class: there is nothing to smooth",
+        like="an attribute that the backward pass does not read",
     ),
     Fault(
         "class_weights_forgotten",
@@ -238,6 +247,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         loss(lambda a, found: len(set(getattr(found, "class_weights", None) or ())) > 1),
         _with(class_weights=None),
+        kind="missing",
+        shows="at a loss with class weights that differ",
+        hidden="where all rows are of one class, under a mean: its weight cancels",
+        like="an attribute that the backward pass does not read",
     ),
     Fault(
         "positive_weights_forgotten",
@@ -245,6 +258,10 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         loss(lambda a, found: set(getattr(found, "positive_weights", None) or (1.0,)) != {1.0}),
         _with(positive_weights=None),
+        kind="missing",
+        shows="at a binary cross-entropy with positive weights other than 1",
+        hidden="where every target is 0: no weight counts",
+        like="an attribute that the backward pass does not read",
     ),
     Fault(
         "ignored_class_counted",
@@ -256,6 +273,10 @@ FAULTS: tuple[Fault, ...] = (
             )
         ),
         _with(ignore_index=None),
+        kind="index",
+        shows="at a loss with an ignored class",
+        hidden="where no row is of the ignored class",
+        like="a mask applied forward alone",
     ),
     Fault(
         "log_target_taken_plain",
@@ -263,94 +284,80 @@ FAULTS: tuple[Fault, ...] = (
         None, 1,
         loss(lambda a, found: isinstance(found, data.KLDivergence) and found.log_target),
         _with(log_target=False),
+        kind="argument",
+        shows="at a divergence from logarithms of a target",
+        like="an attribute that the backward pass does not read",
     ),
     Fault(
         "loss_tie_on_the_right",
         "the slope on the right of a kink of the loss taken at the kink",
         29, 1,
         loss_of(data.AbsoluteError, data.Hinge),
-        _with_saved(_tie_on_the_right),
+        with_saved(_tie_on_the_right),
         convention=True,
+        kind="tie",
+        shows="at an absolute error or hinge",
+        hidden="where no residual or margin is exactly 0",
     ),
     Fault(
         "residual_not_clipped",
         "the squared piece's slope beyond its threshold",
         30, 1,
         loss_of(data.Huber, data.SmoothL1),
-        _with_saved(_inside),
+        with_saved(_inside),
+        kind="argument",
+        shows="at a Huber or smooth L1 loss",
+        hidden="where every residual is within the threshold",
     ),
     Fault(
         "clip_ignored",
         "a slope where the loss clips its probability",
         30, 2,
         loss_of(data.BinaryCrossEntropy),
-        _with_saved(_inside_with_clipped),
+        with_saved(_inside_with_clipped),
+        kind="argument",
+        shows="at a binary cross-entropy of probabilities",
+        hidden="where no probability is clipped",
     ),
     Fault(
         "zero_over_zero",
         "NaN from x / |x| at x = 0",
         36, 2,
         loss_of(data.AbsoluteError, data.Cosine),
-        _changed_with_saved(_nan_at_zero),
+        changed_with_saved(_nan_at_zero),
+        kind="numerics",
+        shows="at an absolute error or cosine distance",
+        hidden="where no residual, or row, is exactly 0",
     ),
     Fault(
         "zero_times_log_zero",
         "NaN from 0 log(0) where a probability underflows",
         36, 2,
         loss_of(data.CrossEntropy),
-        _changed_with_saved(_nan_where_softmax_vanishes),
+        changed_with_saved(_nan_where_softmax_vanishes),
+        kind="numerics",
+        shows="at a cross-entropy",
+        hidden="where no probability underflows",
     ),
     Fault(
         "loss_gradient_in_half",
         "the loss gradient rounded to half precision",
         37, 1,
         loss(lambda a, found: True),
-        _changed(lambda found, y_bar: in_half(y_bar)),
+        changed(lambda found, y_bar: in_half(y_bar)),
+        kind="numerics",
+        shows="at any loss",
+        hidden="where every entry is a number of half precision, as a small integer is",
     ),
     Fault(
         "last_example_skipped",
         "zeros for the last example in the loss gradient",
         None, 1,
         loss(lambda a, found: True),
-        _changed(lambda found, y_bar: y_bar - last_only(y_bar, _examples(found))),
-    ),
-    # Penalties.
-    Fault(
-        "penalty_negated",
-        "the sign of the penalty's gradient reversed",
-        6, 2,
-        penalty(lambda found: found.strength > 0),
-        _penalty(lambda right, found, w, branch: -right(found, w, branch)),
-    ),
-    Fault(
-        "penalty_missing",
-        "no gradient of the penalty",
-        34, 1,
-        penalty(lambda found: found.strength > 0),
-        _penalty(lambda right, found, w, branch: np.zeros_like(w)),
-    ),
-    Fault(
-        "decay_at_strength_zero",
-        "a default strength of 0.01 in place of a strength of zero",
-        34, 1,
-        penalty(lambda found: found.strength == 0),
-        _penalty(
-            lambda right, found, w, branch: right(replace(found, strength=0.01), w, branch)
-        ),
-    ),
-    Fault(
-        "penalty_doubled",
-        "the 1/2 of the L2 penalty forgotten in its gradient",
-        4, 1,
-        penalty(lambda found: isinstance(found, data.L2) and found.strength > 0),
-        _penalty(lambda right, found, w, branch: 2 * right(found, w, branch)),
-    ),
-    Fault(
-        "penalty_tie_on_the_right",
-        "the slope on the right of |w| taken at w = 0",
-        29, 1,
-        penalty(lambda found: isinstance(found, data.L1) and found.strength > 0),
-        _penalty(_l1_on_the_right),
-        convention=True,
+        changed(lambda found, y_bar: y_bar - last_only(y_bar, _examples(found))),
+        kind="index",
+        shows="at any loss",
+        hidden="where the last example has no gradient",
+        like="a loop that ends one example early",
     ),
 )  # fmt: skip

@@ -21,6 +21,7 @@ from backproof.reference.faults.catalogue import FAULTS
 from backproof.reference.faults.of_optimisers import OPTIMISER_FAULTS, OPTIMISERS
 from backproof.reference.faults.stateful import SUBJECT_FAULTS
 from backproof.selftest import whole
+from backproof.selftest.measuring import not_reduced
 from backproof.selftest.page import Result, write
 from backproof.selftest.places import Application, applications, kind_at
 from backproof.selftest.scores import Row, Share, kind_named, rows, shortcomings
@@ -166,6 +167,14 @@ def test_the_page_tells_what_was_counted_and_what_fell_short() -> None:
     missed = replace(result, found=[changed(verdict=Verdict("PASS", "too coarse"))])
     assert "## What fell short\n\n- missed: bias_gradient_zero" in write(missed)
     assert "too coarse" in write(missed)
+
+
+def test_a_fault_that_shows_late_is_reduced_late() -> None:
+    silent = Trial(APPLIED, shown=False)
+    late = msgspec.structs.replace(GOOD, minimal=None)
+    assert not_reduced([silent, late, late]) == [late]
+    assert not_reduced([GOOD, late]) == []
+    assert not_reduced([silent]) == []
 
 
 def test_the_share_of_nothing_is_whole() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from backproof.planting import BY_NAME
 from backproof.reference.faults.catalogue import FAULTS, Fault
 from backproof.selftest.page import Result
 from backproof.selftest.places import NETWORKS, applications
@@ -44,6 +45,9 @@ def measure(plan: Plan, command: str, listen: Callable[[int, int], None]) -> Res
     for each in _trials(work, plan.workers):
         done.append(each)
         listen(len(done), len(work))
+    later = not_reduced(done)
+    again = [Work(t.application, reduce=True) for t in later]
+    done = [t for t in done if t not in later] + list(_trials(again, plan.workers))
     whole = []
     if not plan.faults:
         whole = [*subject_trials(plan.each, plan.seed), *optimiser_trials(plan.seed)]
@@ -58,11 +62,22 @@ def measure(plan: Plan, command: str, listen: Callable[[int, int], None]) -> Res
     )
 
 
+def not_reduced(done: Sequence[Trial]) -> list[Trial]:
+    """Of each fault that showed, but not in its first network, the first trial in which it did."""
+    reduced = {t.application.fault for t in done if t.minimal is not None}
+    found: dict[str, Trial] = {}
+    for t in done:
+        name = t.application.fault
+        if t.shown and name not in reduced and not BY_NAME[name].convention:
+            found.setdefault(name, t)
+    return list(found.values())
+
+
 def _trials(work: Sequence[Work], workers: int) -> Iterator[Trial]:
     """Every trial, in the order of the work."""
     decoder = msgspec.msgpack.Decoder(Trial)
     encoded = [msgspec.msgpack.encode(piece) for piece in work]
-    if workers == 1:
+    if workers == 1 or not work:
         yield from (decoder.decode(run_trial(piece)) for piece in encoded)
         return
     with Workers(run_trial, workers) as pool:

@@ -127,7 +127,10 @@ def judge(case: Case, job: Job | Options) -> Verdict:
 
 
 def _as_foreign(case: Case, job: Job | Options, verdict: Verdict) -> Verdict:
-    """What is right but for the digits that its formulas lose is right; then its manners."""
+    """What is right but for the digits that its formulas lose is right; then its manners.
+
+    Where formulas may lose everything nothing is proved, neither right nor wrong.
+    """
     if verdict.status == "FAIL" and verdict.comparisons:
         lenient = verify(
             case,
@@ -138,6 +141,8 @@ def _as_foreign(case: Case, job: Job | Options, verdict: Verdict) -> Verdict:
         )
         if lenient.status == "PASS":
             verdict = msgspec.structs.replace(lenient, reason=INACCURATE)
+        elif lenient.status == "INCONCLUSIVE":
+            verdict = lenient
         else:
             subject = subject_named(job.subject, job.programs)
             verdict = located(case, subject, verdict, cancels=True)

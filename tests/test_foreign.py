@@ -90,6 +90,28 @@ def test_a_textbook_s_network_is_right_on_every_lane(seed: int, lane: Lane) -> N
     assert verdict.status in ("PASS", "INCONCLUSIVE"), verdict.reason
 
 
+BEYOND = Architecture((1, 5), (ops.Dense(6, bias=False), ops.Tanh()), ls.SquaredError())
+"""On inputs near 1000 1 - tanh(z)^2 is 1e-140, of which a textbook's 1 - y^2 has nothing left."""
+
+
+def far_out() -> Case:
+    return draw_case(BEYOND, 12884901894, "extreme")
+
+
+def test_where_a_textbook_s_formula_loses_everything_nothing_is_proved() -> None:
+    assert verify(far_out(), textbook().gradients).status == "FAIL"
+    assert judged(far_out(), textbook()).status == "INCONCLUSIVE"
+
+
+def test_what_no_formula_loses_is_a_failure_there_all_the_same() -> None:
+    """The allowance is that of a lost factor, 1e-16 of what comes back, and no more."""
+
+    def too_much(g: dict[str, Any]) -> None:
+        g["layers.0.weight"] = g["layers.0.weight"] + 1e-9
+
+    assert judged(far_out(), Changed(too_much)).status == "FAIL"
+
+
 FAULTS: dict[str, Callable[[dict[str, Any]], None]] = {
     "a bias averaged": lambda g: g.update({"layers.2.bias": g["layers.2.bias"] / 4}),
     "a weight off by 1e-6": lambda g: g.update(

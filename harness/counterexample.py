@@ -18,7 +18,7 @@ import numpy as np
 
 from backproof.architectures.architecture import Architecture, edge_name
 from backproof.architectures.cases import Case, target_name
-from backproof.checkers.outcome import FAN_OUT, listed
+from backproof.checkers.outcome import FAN_OUT, listed, producer
 from backproof.checkers.verdict import (
     CHECKERS,
     CheckerName,
@@ -121,6 +121,8 @@ def title(found: Found) -> str:
         words = f"The value of {v.operator} is wrong"
     elif v.operator == FAN_OUT:
         words = f"The gradient of {v.tensor} is not the sum over its uses"
+    elif v.tensor and producer(found.case.architecture, v.tensor) != v.operator:
+        words = f"{v.operator} is wrong, as the gradient of {v.tensor} shows"
     elif v.tensor:
         words = f"{v.operator} returns a wrong gradient of {v.tensor}"
     else:

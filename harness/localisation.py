@@ -10,8 +10,8 @@ gradients of parameters alone, it is the parameter below the fault.  Two ways to
             from the parts', so one part is wrong, or else a penalty, or the sum over the uses
             of a tensor.
     cut     where the subject has no `variable`: the network up to an edge, with a linear loss
-            there.  The first edge, in forward order, up to which something is wrong is made
-            by the operator at fault.
+            there or, where it has no such, with the network's own.  The first edge, in forward
+            order, up to which something is wrong is made by the operator at fault.
 
 Either is decided by the two numerical checkers, which need no compiler: that the subject is
 wrong is known already.
@@ -27,7 +27,7 @@ import msgspec
 import numpy as np
 
 from backproof.architectures.architecture import Architecture, edge_name, is_weight
-from backproof.architectures.cases import Case, make_case
+from backproof.architectures.cases import Case, draw_case, make_case
 from backproof.architectures.losses import SquaredError, WeightedSum
 from backproof.architectures.operators import Variable
 from backproof.architectures.surgery import rebuilt
@@ -73,10 +73,12 @@ def located(case: Case, subject: Subject, verdict: Verdict, *, cancels: bool = F
     place = locate(case, subject, cancels=cancels)
     if place is None or place.operator == verdict.operator:
         return verdict
+    own = site_of(case.architecture, place.tensor) == place.site
+    words = f"returns a wrong gradient of {place.tensor}" if own else "is the first that is wrong"
     return msgspec.structs.replace(
         verdict,
         operator=place.operator,
-        reason=f"{verdict.reason}; by itself {place} returns a wrong gradient of {place.tensor}",
+        reason=f"{verdict.reason}; {'by itself ' if own else ''}{place} {words}",
         operators=_blamed(verdict.operators, place.operator),
     )
 
@@ -316,30 +318,48 @@ def _part(
 def _by_cutting(case: Case, subject: Subject, cancels: bool) -> Place | None:
     """The operator that makes the first edge up to which the subject is wrong.
 
-    Where it is right up to the last edge, it is the loss that is wrong.
+    Where it is right up to the last edge, it is the loss that is wrong.  With the network's own
+    loss, which may be the one that is wrong, an edge before must have been right.
     """
     a = case.architecture
+    linear: list[Verdict | None] = []
     for cut, i in cuts(case):
-        verdict = _asked(cut, subject, cancels)
+        linear.append(verdict := _asked(cut, subject, cancels))
         if verdict is None:
-            return None
+            break
         if verdict.status == "FAIL":
             return Place(f"layers.{i}", a.layers[i].name, verdict.tensor)
-    return Place("loss", a.loss.name, "") if not a.auxiliary and not a.penalties else None
+    if None not in linear:
+        return Place("loss", a.loss.name, "") if not a.auxiliary and not a.penalties else None
+    right = False
+    for cut, i in cuts(case, a.loss):
+        verdict = _asked(cut, subject, cancels)
+        if verdict is not None and verdict.status == "FAIL":
+            return Place(f"layers.{i}", a.layers[i].name, verdict.tensor) if right else None
+        right |= verdict is not None and verdict.status == "PASS"
+    return None
 
 
-def cuts(case: Case) -> Iterator[tuple[Case, int]]:
+def cuts(case: Case, loss: Any = None) -> Iterator[tuple[Case, int]]:
     """The network up to layer i with a linear loss, for each i in forward order.
 
     The weights of the loss are the cotangent there, and values stay what they are: what a
-    layer does not need drops out, so its names are found by the layers that are left.
+    layer does not need drops out, so its names are found by the layers that are left.  With
+    another loss, its target is drawn; edges that do not suit it are left out.
     """
     a = case.architecture
     with np.errstate(all="ignore"):
         _, gradients = network.value_and_gradients(case)
     for i in range(len(a.layers)):
         edge = edge_name(i + 1)
-        cut = rebuilt(a, loss=WeightedSum(inputs=(edge,)), auxiliary=(), penalties=())
+        there_on = msgspec.structs.replace(loss or WeightedSum(), inputs=(edge,))
+        try:
+            cut = rebuilt(a, loss=there_on, auxiliary=(), penalties=())
+            targets = draw_case(cut, case.seed, dtype=case.dtype).targets
+        except ValueError:
+            continue
+        if loss is None:
+            targets = {"loss": gradients[edge]}
         kept = _kept(a, edge)
         there = {f"layers.{old}.": f"layers.{new}." for new, old in enumerate(kept)}
 
@@ -356,7 +376,7 @@ def cuts(case: Case) -> Iterator[tuple[Case, int]]:
             continue
         yield make_case(
             cut, parameters, case.input if cut.input is not None else None,
-            {"loss": gradients[edge]}, data=renamed(case.data),
+            targets, data=renamed(case.data),
             dtype=case.dtype, seed=case.seed,
         ), i  # fmt: skip
 

@@ -297,3 +297,11 @@ def test_wrong_entries_that_make_a_pattern_are_told_by_it() -> None:
     page = write_page(Found(case, verdict, loss, gradients, "py:mine", checkers=CHECKERS))
     assert "layers.0.weight: 5 of 20 entries wrong." in page.splitlines()
     assert "Wrong in row 1." in page.splitlines()
+
+
+def test_a_title_tells_an_operator_from_the_parameter_that_shows_it() -> None:
+    failing = found("gradient_averaged", draw_case(network(ops.Dense(2), ops.Tanh()), 1))
+    elsewhere = msgspec.structs.replace(failing.verdict, operator="tanh")
+    assert title(failing) == "dense returns a wrong gradient of layers.0.weight"
+    said = title(replace(failing, verdict=elsewhere))
+    assert said == "tanh is wrong, as the gradient of layers.0.weight shows"

@@ -123,9 +123,36 @@ def test_a_subject_without_variables_is_cut_short_instead(
     assert place.site <= site  # the first of two dense layers that are both wrong
 
 
-def test_a_subject_that_can_neither_is_left_to_the_verdict() -> None:
+@pytest.mark.parametrize("a, fault, operator, site", PLACES[:2])
+def test_one_with_its_own_loss_alone_is_cut_short_with_that(
+    a: Architecture, fault: str, operator: str, site: str
+) -> None:
+    wrong = parameters_alone(planted_in(BY_NAME[fault], operator))
+    place = locate(draw_case(a, 1), without("variable", "weighted_sum")(wrong))
+    assert place is not None
+    assert (place.operator, place.site) == (operator, site)
+
+
+def test_where_that_loss_may_be_wrong_itself_nobody_is_blamed_for_it() -> None:
+    """Nor where the first layer is: no edge before it was right."""
+    able = without("variable", "weighted_sum")
+    for fault, operator in (
+        ("loss_gradient_negated", "squared_error"),
+        ("gradient_averaged", "dense"),
+    ):
+        wrong = parameters_alone(planted_in(BY_NAME[fault], operator))
+        assert locate(draw_case(CHAIN, 1), able(wrong)) is None
+
+
+def test_a_subject_that_takes_the_whole_network_alone_is_left_to_the_verdict() -> None:
     wrong = parameters_alone(planted_in(BY_NAME["upstream_dropped"], "tanh"))
-    assert locate(draw_case(CHAIN, 1), without("variable", "weighted_sum")(wrong)) is None
+
+    def stubborn(case: Case) -> Any:
+        if case.architecture != CHAIN:
+            raise Unsupported("not this one")
+        return wrong(case)
+
+    assert locate(draw_case(CHAIN, 1), stubborn) is None
 
 
 @pytest.mark.parametrize("tool", ["variable", "weighted_sum"])
@@ -199,3 +226,22 @@ def test_a_run_blames_the_operator_and_not_the_parameter_below_it() -> None:
     )
     failing = [row.operator for row in verdict.operators if row.status == "FAIL"]
     assert failing == ["tanh"]
+
+
+class WithoutMore:
+    """The same for somebody whose network is dense, tanh and softplus under a squared error."""
+
+    def describe(self) -> Capabilities:
+        return Capabilities(
+            name="no more", operators=("dense", "tanh", "softplus"), losses=("squared_error",)
+        )
+
+    def gradients(self, case: Case) -> Any:
+        return parameters_alone(planted_in(BY_NAME["upstream_dropped"], "tanh"))(case)
+
+
+def test_a_run_blames_it_without_variables_too() -> None:
+    enter("py:here", PythonSubject("py:here", WithoutMore()))
+    verdict = judge(draw_case(CHAIN, 1), Options(subject="py:here"))
+    assert (verdict.status, verdict.operator) == ("FAIL", "tanh")
+    assert verdict.reason.endswith("; tanh at layers.1 is the first that is wrong")

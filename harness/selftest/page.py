@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from backproof.checkers.asking import CHECKERS
+from backproof.entry_by_entry import NAMES
 from backproof.reference.faults.of_optimisers import OPTIMISER_FAULTS
 from backproof.reference.faults.stateful import SUBJECT_FAULTS
 from backproof.reference.faults.survey import KINDS
@@ -41,14 +42,6 @@ class Result:
             if not t.good
         ]
         return words
-
-
-SHORT = {
-    "finite_differences": "finite differences",
-    "complex_step": "complex step",
-    "jax": "JAX",
-    "torch": "PyTorch",
-}
 
 
 def write(result: Result) -> str:
@@ -140,7 +133,7 @@ def _by_fault(found: Sequence[Row]) -> Iterator[str]:
         "*Time* is that of the verdict, its compilation by JAX included, in the median case."
     )
     yield ""
-    checkers = " | ".join(SHORT[name] for name in CHECKERS)
+    checkers = " | ".join(NAMES[name] for name in CHECKERS)
     yield (
         f"| fault | kind | applied | shown | {checkers} | caught | located | hidden | named | "
         "time | smallest network |"

@@ -314,7 +314,7 @@ def test_4_bad_input_is_one_sentence(arguments: str, words: str, tmp_path: Path)
     net.write_text(dumps(SMALL))
     folder = tmp_path / "out"
     words_typed = arguments.replace("NET", str(net)).split()
-    result = invoke("run", "--output", str(folder), *words_typed, columns=5000)
+    result = invoke("run", "--output", str(folder), *words_typed, columns=3000)
     assert result.exit_code == 4
     assert sentence(result).startswith(words)
     assert "Traceback" not in result.output

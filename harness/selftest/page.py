@@ -130,7 +130,8 @@ def _by_fault(found: Sequence[Row]) -> Iterator[str]:
         "*Applied* counts the networks, *shown* those in which it shows. Then in how many of these "
         "each checker disagrees (a wrong shape or a missing gradient needs none), the verdict is "
         "FAIL, the place is right, the same where cotangents are hidden, and the name is right. "
-        "*Time* is that of the verdict, its compilation by JAX included, in the median case."
+        "*Time* is that of the verdict in the median case, after one of "
+        "right code: JAX has compiled the network by then."
     )
     yield ""
     checkers = " | ".join(NAMES[name] for name in CHECKERS)

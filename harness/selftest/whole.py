@@ -140,7 +140,7 @@ def optimiser_trials(seed: int) -> Iterator[WholeTrial]:
         {n: draws.standard_normal(shape) for n, shape in SHAPES.items()} for _ in range(STEPS)
     ]
     for name, rule in OPTIMISERS.items():
-        found = _disagreeing(name, followed(rule, start, gradients), start, gradients)
+        found = disagreeing(name, followed(rule, start, gradients), start, gradients)
         words = ", ".join(found) or "agrees with Optax and PyTorch"
         yield WholeTrial(name, "", not found, words)
     for fault in OPTIMISER_FAULTS:
@@ -149,7 +149,7 @@ def optimiser_trials(seed: int) -> Iterator[WholeTrial]:
 
 def _of_optimiser(fault: OptimiserFault, start: Arrays, gradients: Sequence[Arrays]) -> WholeTrial:
     ours = followed(fault.wrong, start, gradients)
-    found = _disagreeing(fault.optimiser, ours, start, gradients)
+    found = disagreeing(fault.optimiser, ours, start, gradients)
     words = "disagrees with " + " and ".join(found) if found else "agrees with both"
     return WholeTrial(fault.name, "the trajectory", len(found) == 2, words)
 
@@ -164,7 +164,7 @@ def followed(rule: Rule, start: Arrays, gradients: Sequence[Arrays]) -> list[Arr
     return trajectory
 
 
-def _disagreeing(
+def disagreeing(
     optimiser: str, ours: Sequence[Arrays], start: Arrays, gradients: Sequence[Arrays]
 ) -> list[str]:
     """The libraries whose steps are farther from these than rounding explains."""

@@ -23,6 +23,9 @@ from ..checkers.verdict import Verdict
 VERSION = 1
 """Of the event format; a reader refuses a newer one."""
 
+FILE = "events.ndjson"
+"""The name of a run's events in its folder."""
+
 
 class Event(msgspec.Struct, frozen=True, tag_field="event", omit_defaults=True, kw_only=True):
     """`at` is the time of day in seconds since 1970."""
@@ -178,7 +181,10 @@ def _refuse_newer(format: int, source: str) -> None:
 
 
 def read(path: str | Path) -> list[AnyEvent]:
-    """Every event of a file.  EventError, naming it, where that fails."""
+    """Every event of a file, or of a run's folder.  EventError, naming the file, on failure."""
+    path = Path(path)
+    if path.is_dir():
+        path /= FILE
     try:
         with open(path, "rb") as file:
             return list(decode(file, str(path)))

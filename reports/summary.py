@@ -273,29 +273,29 @@ class _Tally:
 def _operators(cases: Sequence[CaseFinished]) -> tuple[Row, ...]:
     tallies: defaultdict[str, _Tally] = defaultdict(_Tally)
     for case in cases:
-        said = _said(case.verdict.operators)
-        for v in said:
+        said = verdicts_by_operator(case.verdict.operators)
+        for v in said.values():
             tallies[v.operator].add(v.status, v.ratio, v.resolution)
         for name, status in _silent(case):
-            if name not in {v.operator for v in said}:
+            if name not in said:
                 tallies[name].add(status, None, case.verdict.resolution)
     return tuple(tallies[name].row(name) for name in sorted(tallies))
 
 
-def _said(verdicts: Sequence[OperatorVerdict]) -> list[OperatorVerdict]:
+def verdicts_by_operator(verdicts: Sequence[OperatorVerdict]) -> dict[str, OperatorVerdict]:
     """One verdict for each operator, the worst where it is named twice."""
     groups: dict[str, list[OperatorVerdict]] = {}
     for v in verdicts:
         groups.setdefault(v.operator, []).append(v)
-    return [
-        OperatorVerdict(
+    return {
+        name: OperatorVerdict(
             name,
             worst([v.status for v in group]),
             max(v.ratio for v in group),
             max((v.resolution for v in group if v.resolution is not None), default=None),
         )
         for name, group in groups.items()
-    ]
+    }
 
 
 def _silent(case: CaseFinished) -> Iterator[tuple[str, Status]]:

@@ -20,10 +20,13 @@ REPORTS: Mapping[str, Callable[[Iterable[AnyEvent]], bytes]] = {
 """Each file's name, and how it is made from the events."""
 
 
-def write_all(folder: str | Path, events: Iterable[AnyEvent]) -> list[Path]:
+def write_all(
+    folder: str | Path, events: Iterable[AnyEvent], old: Iterable[AnyEvent] | None = None
+) -> list[Path]:
     """Write every report into `folder`, which is made if need be; the paths written.
 
-    OSError where that fails; a report that stood there before is then whole.
+    `old` are the events of an older run; what changed since is a section of report.md.
+    OSError where something cannot be written; a report that stood there before is then whole.
     """
     events = tuple(events)
     folder = Path(folder)

@@ -1,4 +1,4 @@
-"""report.json, junit.xml and report.html: valid, deterministic, and safe with any text."""
+"""Reports: complete, valid, deterministic, and safe with any text; JSON, JUnit and HTML."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import html.parser
 import itertools
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,10 +18,10 @@ from backproof.checkers.comparison import Comparison
 from backproof.checkers.verdict import CheckerVerdict, Verdict
 from backproof.reports import html as html_report
 from backproof.reports import json_report, junit
-from backproof.reports.events import AnyEvent, plain
+from backproof.reports.events import AnyEvent, RunStarted, Source, plain
 from backproof.reports.histogram import APART, HEIGHT, WIDTH, Histogram, histogram
 from backproof.reports.summary import summarise
-from backproof.reports.write import write_all
+from backproof.reports.write import REPORTS, write_all
 
 RUNS = (
     "clean", "with_failure", "interrupted", "cut_off", "control_missed", "nothing_verified",
@@ -44,6 +44,26 @@ def test_report_json_follows_its_schema(name: str) -> None:
     schema = json_report.schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.Draft202012Validator(schema).validate(json.loads(json_report.dumps(run(name))))
+
+
+def test_the_published_schema_is_the_one_that_reports_follow() -> None:
+    published = Path(__file__).parents[1] / "docs" / "report.schema.json"
+    made = json.dumps(json_report.schema(), indent=2) + "\n"
+    assert published.read_text("utf-8") == made, "backproof schema --report > " + published.name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"cases": "three"}, {"counts": {"PASS": 0.5}}, {"failures": [{}]}, {"undecided": None}],
+)
+def test_what_is_no_report_does_not_follow_the_schema(change: dict[str, object]) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    report = json.loads(json_report.dumps(run("every_status")))
+    validator = jsonschema.Draft202012Validator(json_report.schema())
+    validator.validate(report)
+    assert not validator.is_valid(report | change)
+    del report["controls"]
+    assert not validator.is_valid(report)
 
 
 def test_an_infinite_ratio_is_in_the_schema_as_a_word() -> None:
@@ -329,6 +349,36 @@ def test_only_zeros_still_show_the_limit() -> None:
     assert [b.label for b in chart.bars] == ["exact", "1e-3 to 1e-2", "1e-2 to 1e-1"]
 
 
+# --- all of them ------------------------------------------------------------------------
+
+
+def test_no_report_of_a_hostile_subject_holds_a_control_sequence(tmp_path: Path) -> None:
+    """Escapes to a terminal, overrides of direction, what XML forbids, lone surrogates."""
+    first, *rest = run("hostile")
+    assert isinstance(first, RunStarted)
+    located = msgspec.structs.replace(first, source=Source("net.py", 1))
+    paths = write_all(tmp_path, [located, *rest], run("clean"))
+    assert {p.name for p in paths} == set(REPORTS)
+    for path in paths:
+        source = path.read_text("utf-8")
+        if path.suffix in (".json", ".sarif"):  # where JSON's own escapes do it
+            source = "" if path.name == "report.json" else "\n".join(texts(json.loads(source)))
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ufffe\ud800-\udfff]", source)
+    assert not re.search(rb"[\x00-\x09\x0b-\x1f]", (tmp_path / "report.json").read_bytes())
+
+
+def texts(value: object) -> Iterator[str]:
+    """Every text in a JSON value."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from (str(key), *texts(item))
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts(item)
+    elif isinstance(value, str):
+        yield value
+
+
 # --- on disk ----------------------------------------------------------------------------
 
 
@@ -342,7 +392,9 @@ def test_the_same_events_give_the_same_bytes(name: str, tmp_path: Path) -> None:
 def test_every_report_is_written_and_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "run"
     paths = write_all(folder, run("clean"))
-    assert [p.name for p in paths] == ["report.json", "junit.xml", "report.html"]
+    assert [p.name for p in paths] == [
+        "report.json", "junit.xml", "report.html", "report.md", "badge.svg", "badge.json",
+    ]  # fmt: skip
     assert sorted(folder.iterdir()) == sorted(paths)
 
 

@@ -27,8 +27,8 @@ TRICKS = (
     "<!-- ", "</details>", "<details open>", "`", "``", "` <b>x</b> `", "```\n<b>x</b>\n```", "~~~",
     "a | b", "\\| x", "a\\", "**bold**", "_x_", "~~x~~", "# head", "* item", "1. one", "> quote",
     "---", "\n\n# head", "\r\n| a |", "$x$", "$$x$$", ":bug:", "[^1]: x", "[x]: https://evil.org",
-    "&lt;b&gt;", "&#64;octocat", "me@evil.example", "\x1b[31m", "\u202e", "deadbeefdeadbeef", "\t@x",
-    "    indented", " `x` ", "", " ",
+    "&lt;b&gt;", "&#64;octocat", "me@evil.example", "\x1b[31m", "\u202e", "deadbeefdeadbeef",
+    "\t@x", "    indented", " `x` ", "", " ",
 )  # fmt: skip
 """What GitHub's Markdown, or what is read out of it afterwards, would obey."""
 

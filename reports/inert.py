@@ -18,8 +18,8 @@ LONGEST = 600
 
 PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .,;:()%+='\"/-]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9]))*")
 OBEYED = re.compile(
-    r"www\.|://|\bGH-\d|\b[0-9a-f]{7,40}\b|:[\w+-]+:|^\d+[.)]\s", re.IGNORECASE
-)  # autolinks, issues, commits, emoji, the number of a list
+    r"www\.|://|\bGH-\d|(?<!\.)\b[0-9a-f]{7,40}\b|:[\w+-]+:|^\d+[.)]\s", re.IGNORECASE
+)  # autolinks, issues, commits (and no decimals), emoji, the number of a list
 
 
 def prose(text: str, length: int = LONGEST) -> str:

@@ -20,7 +20,7 @@ import msgspec
 
 from .events import AnyEvent, RunStarted, Source
 from .exit_codes import ExitCode, outcome
-from .mistakes import mistake, worst_first
+from .mistakes import by_mistake, mistake
 from .summary import Failure, Summary, summarise
 from .terminal import against
 from .text import count, cut, printable
@@ -44,7 +44,7 @@ def dumps(events: Iterable[AnyEvent]) -> bytes | None:
     if start is None or start.source is None:
         return None
     summary = summarise(events)
-    mistakes = _mistakes(summary)
+    mistakes = by_mistake([f for f in summary.failures if f.verdict.status == "FAIL"])
     rules = sorted({_rule_id(group[0]) for group in mistakes})
     run = {
         "tool": {"driver": _driver(summary, rules)},
@@ -57,15 +57,6 @@ def dumps(events: Iterable[AnyEvent]) -> bytes | None:
     }
     report = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
     return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
-
-
-def _mistakes(summary: Summary) -> list[list[Failure]]:
-    """The failures by mistake, the worst mistake first, of each the worst case first."""
-    groups: dict[tuple[str, ...], list[Failure]] = {}
-    for f in worst_first(summary.failures):
-        if f.verdict.status == "FAIL":
-            groups.setdefault(mistake(f), []).append(f)
-    return list(groups.values())
 
 
 def _driver(summary: Summary, rules: Sequence[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import streams
 
 from backproof.reports import badge
 from backproof.reports.exit_codes import ExitCode
+from backproof.reports.summary import summarise
 
 RUNS = {
     "clean": ("verified 4", "brightgreen"),
@@ -78,4 +79,4 @@ def test_white_words_can_be_read_on_every_colour(color: str) -> None:
 
 def test_thousands_are_grouped() -> None:
     many = [streams.case(i, streams.passed()) for i in range(1234)]
-    assert badge.message(badge.summarise([*many, streams.finished()])) == "verified 1,234"
+    assert badge.message(summarise([*many, streams.finished()])) == "verified 1,234"

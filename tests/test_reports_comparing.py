@@ -119,7 +119,11 @@ def test_a_failing_case_that_the_older_run_does_not_have_counts_as_new() -> None
 
 
 def test_a_failure_saved_before_its_case_was_told_counts_unless_the_older_run_has_it() -> None:
-    cut = [streams.started(), streams.case(0, streams.passed()), streams.saved("case-7")]
+    cut: list[AnyEvent] = [
+        streams.started(),
+        streams.case(0, streams.passed()),
+        streams.saved("case-7"),
+    ]
     assert code(ran(streams.case(0, streams.passed())), cut)[0] is ExitCode.WRONG
     assert code(cut, cut)[0] is ExitCode.INTERRUPTED
 
@@ -164,7 +168,7 @@ def test_a_kernel_that_lost_two_digits_and_still_passes_is_seen() -> None:
     rng = np.random.default_rng(0)
     before = 1e-3 * np.abs(rng.standard_normal(40)) + 1e-9
     after = 1e-1 * np.abs(rng.standard_normal(40)) + 1e-9
-    old, new = (ran(*many(40, lambda i, r=r: tanh(r[i]))) for r in (before, after))
+    old, new = (ran(*(streams.case(i, tanh(x)) for i, x in enumerate(r))) for r in (before, after))
     found = compare(old, new)
     (changed,) = [row for row in found.accuracy if row.told]
     assert changed.operator == "tanh" and changed.ratio is not None
@@ -182,7 +186,7 @@ def test_two_digits_are_seen_though_the_worst_case_hides_them() -> None:
 
 
 def test_a_resolution_two_digits_coarser_is_seen_and_a_finer_one_is_won() -> None:
-    fine, coarse = (ran(*many(9, lambda i, r=r: tanh(0.1, r))) for r in (1e-13, 1e-11))
+    fine, coarse = (ran(*(streams.case(i, tanh(0.1, r)) for i in range(9))) for r in (1e-13, 1e-11))
     assert compare(fine, coarse).accuracy[0].lost == pytest.approx(2)
     assert compare(coarse, fine).accuracy[0].lost == pytest.approx(-2)
     assert "accuracy: 1 operator lost digits; tanh 2.0, 0 won some" in told(fine, coarse)

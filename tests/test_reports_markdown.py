@@ -56,7 +56,7 @@ def check_inert(source: str) -> None:
             assert OURS.fullmatch(token.content.strip()), token.content
         if token.type == "text":
             assert not re.search(
-                r"[@#$<>&\[\]*~|`\\]|://|www\.|GH-\d|:\w+:|\b[0-9a-f]{7,}\b", token.content
+                r"[@#$<>&\[\]*~|`\\]|://|www\.|GH-\d|:\w+:|(?<!\.)\b[0-9a-f]{7,}\b", token.content
             ), token.content
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ufffe]", source)
 
@@ -121,6 +121,8 @@ def test_the_check_itself_sees_what_is_not_escaped() -> None:
 def test_plain_sentences_stay_plain_and_the_rest_is_code() -> None:
     plain = "1 of 2 cases has a wrong gradient; first squared_error layers.0.bias in case-1."
     assert prose(plain) == plain
+    assert prose("entry 3: -0.13206775148748365") == "entry 3: -0.13206775148748365"
+    assert prose("see 1320677") == "`see 1320677`"
     assert prose("ask @octocat") == "`ask @octocat`"
     assert code("a`b") == "``a`b``" and code("`") == "`` ` ``" and code("") == "-"
     assert cell("a|b") == "`a\\x7cb`"
@@ -176,8 +178,19 @@ def test_the_worst_of_each_mistake_comes_before_a_second_of_any() -> None:
     assert found == ["case-1", "case-2", "case-3", "case-0"]
 
 
+def test_a_mistake_is_shown_by_a_case_that_is_explained() -> None:
+    source = report([
+        streams.started(), wrong(0, "layers.0.bias", 50.0), wrong(1, "layers.2.bias", 5.0),
+        streams.saved("case-1", cause="averaged"), wrong(2, "w", 20.0),
+    ])  # fmt: skip
+    assert re.findall(r"#### .* in `(.*)`", source) == ["case-1", "case-2", "case-0"]
+
+
 def test_what_changed_is_a_section_and_the_exit_code_s_verdict_is_the_headline() -> None:
-    old = [streams.started(), *(streams.case(i, streams.passed()) for i in range(2))]
+    old: list[AnyEvent] = [
+        streams.started(),
+        *(streams.case(i, streams.passed()) for i in range(2)),
+    ]
     source = report(streams.with_failure(), old)
     assert source.startswith("## Backproof: NEWLY FAILING\n\n1 case newly fails;")
     assert "### Against the older run" in source
@@ -215,8 +228,18 @@ def test_a_run_without_limits_stays_below_1_mib_and_says_what_is_left_out() -> N
     undecided = [streams.case(2000 + i, streams.inconclusive(f"{i}{noise}")) for i in range(300)]
     missed = [streams.control(i, caught=False, id=noise, fault=noise) for i in range(300)]
     saved = [streams.saved(f"{i}{noise}", cause=noise, replay=noise) for i in range(1000)]
-    events = [start, *failing, *undecided, *missed, *saved, streams.finished(1, noise)]
-    older = [start, *(streams.case(i, streams.passed(), id="x") for i in range(1000))]
+    events: list[AnyEvent] = [
+        start,
+        *failing,
+        *undecided,
+        *missed,
+        *saved,
+        streams.finished(1, noise),
+    ]
+    older: list[AnyEvent] = [
+        start,
+        *(streams.case(i, streams.passed(), id="x") for i in range(1000)),
+    ]
     source = markdown.dumps(events, older)
     assert 2**19 < len(source) < markdown.LIMIT
     text = source.decode()

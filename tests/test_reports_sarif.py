@@ -184,13 +184,16 @@ def test_a_failure_is_at_the_subject_s_line() -> None:
 
 
 def test_one_mistake_is_one_alert_with_one_fingerprint_from_run_to_run() -> None:
-    many = [streams.started(), *(streams.case(i, streams.failed()) for i in range(30))]
-    (result,) = run(many)["results"]
+    many: list[AnyEvent] = [
+        streams.started(),
+        *(streams.case(i, streams.failed()) for i in range(30)),
+    ]
+    (result,) = run([streams.started(), *many])["results"]
     assert result["occurrenceCount"] == 30
     (again,) = run(streams.with_failure())["results"]
     assert again["partialFingerprints"] == result["partialFingerprints"]
     other = Verdict("FAIL", "no", operator="tanh", tensor="layers.0.output")
-    both = [*many, streams.case(40, other)]
+    both = [streams.started(), *many, streams.case(40, other)]
     prints = {r["partialFingerprints"]["backproof/v1"] for r in run(both)["results"]}
     assert len(prints) == 2
 

@@ -274,11 +274,13 @@ def _operators(cases: Sequence[CaseFinished]) -> tuple[Row, ...]:
     tallies: defaultdict[str, _Tally] = defaultdict(_Tally)
     for case in cases:
         said = verdicts_by_operator(case.verdict.operators)
-        for v in said.values():
-            tallies[v.operator].add(v.status, v.ratio, v.resolution)
-        for name, status in _silent(case):
-            if name not in said:
-                tallies[name].add(status, None, case.verdict.resolution)
+        for name, status in status_by_operator(case).items():
+            v = said.get(name)
+            tallies[name].add(
+                status,
+                v.ratio if v else None,
+                v.resolution if v else case.verdict.resolution,
+            )
     return tuple(tallies[name].row(name) for name in sorted(tallies))
 
 
@@ -296,6 +298,12 @@ def verdicts_by_operator(verdicts: Sequence[OperatorVerdict]) -> dict[str, Opera
         )
         for name, group in groups.items()
     }
+
+
+def status_by_operator(case: CaseFinished) -> dict[str, Status]:
+    """What a case says of each operator, also of those that its verdict does not name."""
+    said = verdicts_by_operator(case.verdict.operators)
+    return dict(_silent(case)) | {name: v.status for name, v in said.items()}
 
 
 def _silent(case: CaseFinished) -> Iterator[tuple[str, Status]]:

@@ -680,6 +680,21 @@ def test_reports_may_go_elsewhere_and_a_run_cut_off_is_interrupted(tmp_path: Pat
     assert files(tmp_path / "else") == REPORTS - {"events.ndjson"}
 
 
+def test_a_run_is_held_against_an_older_one(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    assert run_into(old, "--cases", "2", "--lane", "generic").exit_code == 0
+    assert run_into(new, "--cases", "2", *WRONG).exit_code == 1
+    result = invoke("report", str(new), "--against", str(old))
+    assert result.exit_code == 1
+    assert result.stdout.startswith("NEWLY FAILING  2 cases newly fail; first ")
+    assert f"against {old}: 2 cases in both, 0 only there, 0 only here" in result.stdout
+    assert (new / "report.md").read_text().startswith("## Backproof: NEWLY FAILING\n")
+    known = invoke("report", str(new), "--against", str(new))
+    assert known.exit_code == 5, "nothing passed"
+    assert invoke("report", str(old), "--against", str(new)).stdout.startswith("NOTHING NEWLY FAIL")
+    assert invoke("report", str(old), "--against", str(old)).exit_code == 0
+
+
 def test_a_report_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     run_into(tmp_path, "--cases", "2")
     result = invoke("report", str(tmp_path / "events.ndjson"), "--output", "/proc/x")

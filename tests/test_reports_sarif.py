@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import streams
+from helpers_cli import QUICK, invoke
 
 from backproof.checkers.verdict import Verdict
 from backproof.foreign import source_of
@@ -266,6 +267,19 @@ def test_the_line_is_that_of_the_function_that_is_asked(
 ) -> None:
     name = module(attribute)
     assert source_of(name) == Source(f"deep/{name.split(':')[1]}.py", line)
+
+
+def test_a_check_of_a_python_subject_leaves_its_line(
+    module: Callable[[str], str], tmp_path: Path
+) -> None:
+    out, only = tmp_path / "out", ("--activation", "tanh", "--max-depth", "1", "--lane", "generic")
+    result = invoke("check", module("Net"), "--cases", "1", *QUICK, *only, "--output", str(out))
+    assert result.exit_code == 1
+    found = json.loads((out / "report.sarif").read_bytes())
+    check_log(found)
+    (place,) = found["runs"][0]["results"][0]["locations"]
+    assert place["physicalLocation"]["artifactLocation"]["uri"].startswith("deep/located_")
+    assert place["physicalLocation"]["region"] == {"startLine": 14}
 
 
 def test_what_is_not_of_this_repository_has_no_location(

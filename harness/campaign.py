@@ -37,6 +37,7 @@ from backproof.foreign import (
     Unsupported,
     is_foreign,
     manners_of,
+    source_of,
     subject_named,
 )
 from backproof.jobs import CaseSpec, Job, plan
@@ -205,6 +206,7 @@ def run(
             options=options.as_json(),
             checkers=options.checkers,
             versions=versions(),
+            source=source_of(options.subject, options.programs),
         )
     )
     interrupted = False

@@ -32,7 +32,7 @@ COMMANDS: Mapping[str, Entry] = {
     "train": Entry("train", "train", "Gradient descent, every step verified."),
     "vectors": Entry("vectors", "group", "Gradient test vectors, for checks without Backproof."),
     "selftest": Entry("selftest", "command", "Plant every known fault: is each one found?"),
-    "schema": Entry("schema", "command", "The JSON Schema of an architecture file."),
+    "schema": Entry("schema", "command", "The JSON Schema of an architecture file or a report."),
 }
 
 

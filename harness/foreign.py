@@ -11,13 +11,15 @@ from backproof.checkers import manners
 from backproof.checkers.checks import Check
 from backproof.checkers.verdict import Subject
 from backproof.planting import by_name, is_ours
+from backproof.reports.events import Source
 from backproof.subjects.capabilities import SubjectAbsent, SubjectProblem, Unsupported
 from backproof.subjects.opening import Opened, open_subject
 from backproof.subjects.process import Limits
+from backproof.subjects.python import PythonSubject
 
 __all__ = [
     "SubjectAbsent", "SubjectProblem", "Unsupported", "enter", "is_foreign", "manners_of", "opened",
-    "subject_named",
+    "source_of", "subject_named",
 ]  # fmt: skip
 
 _open: dict[str, Opened] = {}
@@ -59,6 +61,18 @@ def subject_named(name: str, limits: Limits | None = None) -> Subject:
         return there.gradients(manners.writeable(case))
 
     return subject
+
+
+def source_of(name: str, limits: Limits | None = None) -> Source | None:
+    """Where a foreign subject is defined, where it is Python of this repository."""
+    if not is_foreign(name) or name.startswith("cmd:"):
+        return None
+    try:
+        there = opened(name, limits)
+    except SubjectAbsent:
+        return None
+    found = there.defined() if isinstance(there, PythonSubject) else None
+    return None if found is None else Source(*found)
 
 
 def manners_of(name: str, case: Case, limits: Limits | None = None) -> tuple[Check, ...]:

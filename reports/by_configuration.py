@@ -6,6 +6,7 @@ no default (units, kernels) are none; a number is named, a word or a flag is sho
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,15 +22,23 @@ NOT_CHOICES = frozenset({"inputs", "share"})
 def configuration(layer: Operator) -> str:
     """The name of a layer's configuration."""
     words = []
-    for field in msgspec.structs.fields(type(layer)):
-        value = getattr(layer, field.name)
-        if field.name in NOT_CHOICES or field.default is msgspec.NODEFAULT:
-            continue
-        if value != field.default:
-            words.append(_choice(field.name, value))
+    for name, default in _choices(type(layer)):
+        value = getattr(layer, name)
+        if value != default:
+            words.append(_choice(name, value))
     if layer.share:
         words.append("shared")
     return f"{layer.name} ({', '.join(words)})" if words else layer.name
+
+
+@functools.cache
+def _choices(kind: type[Operator]) -> tuple[tuple[str, Any], ...]:
+    """The attributes that are choices, with their defaults; msgspec evaluates types each time."""
+    return tuple(
+        (field.name, field.default)
+        for field in msgspec.structs.fields(kind)
+        if field.name not in NOT_CHOICES and field.default is not msgspec.NODEFAULT
+    )
 
 
 def _choice(name: str, value: Any) -> str:

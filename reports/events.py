@@ -23,6 +23,9 @@ from ..checkers.verdict import Verdict
 VERSION = 1
 """Of the event format; a reader refuses a newer one."""
 
+FILE = "events.ndjson"
+"""The name of a run's events in its folder."""
+
 
 class Event(msgspec.Struct, frozen=True, tag_field="event", omit_defaults=True, kw_only=True):
     """`at` is the time of day in seconds since 1970."""
@@ -30,10 +33,18 @@ class Event(msgspec.Struct, frozen=True, tag_field="event", omit_defaults=True, 
     at: float = 0.0
 
 
+class Source(msgspec.Struct, frozen=True):
+    """Where a subject is defined: a file, relative to the repository's root, and its line."""
+
+    file: str
+    line: int
+
+
 class RunStarted(Event, frozen=True, tag="run_started", omit_defaults=False, kw_only=True):
     """The run's options, what it verifies, and the versions of everything involved.
 
     Nothing is left out where it is a default: `format` is what a later reader goes by.
+    `source` is where the subject is defined, None where that is not known or elsewhere.
     """
 
     format: int = VERSION
@@ -43,6 +54,7 @@ class RunStarted(Event, frozen=True, tag="run_started", omit_defaults=False, kw_
     options: dict[str, Any]
     checkers: tuple[str, ...]
     versions: dict[str, str]
+    source: Source | None = None
 
 
 class CaseFinished(Event, frozen=True, tag="case_finished", kw_only=True):
@@ -178,7 +190,10 @@ def _refuse_newer(format: int, source: str) -> None:
 
 
 def read(path: str | Path) -> list[AnyEvent]:
-    """Every event of a file.  EventError, naming it, where that fails."""
+    """Every event of a file, or of a run's folder.  EventError, naming the file, on failure."""
+    path = Path(path)
+    if path.is_dir():
+        path /= FILE
     try:
         with open(path, "rb") as file:
             return list(decode(file, str(path)))

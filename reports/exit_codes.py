@@ -8,8 +8,10 @@ Where several apply, 1 wins over 3 over 2 over 5.  Usage errors are found before
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import IntEnum
 
+from .comparing import Comparison
 from .summary import Failure, Summary
 from .text import count, printable, resolution
 
@@ -34,14 +36,16 @@ def exit_code(
     *,
     max_inconclusive: float = MAX_INCONCLUSIVE,
     interrupted: bool | None = None,
+    known: Collection[str] = (),
 ) -> tuple[ExitCode, str]:
     """The exit code and the reason, one sentence.
 
     `max_inconclusive` is the greatest share of cases that may be INCONCLUSIVE, UNSUPPORTED
     or TIMEOUT.  `interrupted` is for the run itself, which asks before its last event is
-    written; left out, the events say, and a run without a last event was cut off.
+    written; left out, the events say, and a run without a last event was cut off.  `known`
+    are ids of cases whose FAIL does not count.
     """
-    wrong = [f for f in summary.failures if f.verdict.status == "FAIL"]
+    wrong = [f for f in summary.failures if f.verdict.status == "FAIL" and f.id not in known]
     if wrong:
         return ExitCode.WRONG, _wrong(summary, wrong)
     errors = [f for f in summary.failures if f.verdict.status == "ERROR"]
@@ -75,10 +79,56 @@ def outcome(summary: Summary) -> tuple[ExitCode, str]:
     """What the run itself said; computed where it was cut off before it did."""
     if summary.exit_code is not None and summary.reason is not None:
         return _known(summary.exit_code), summary.reason
+    return exit_code(summary, max_inconclusive=_budget(summary))
+
+
+def _budget(summary: Summary) -> float:
     budget = summary.options.get("max_inconclusive")
-    if isinstance(budget, int | float):
-        return exit_code(summary, max_inconclusive=budget)
-    return exit_code(summary)
+    return budget if isinstance(budget, int | float) else MAX_INCONCLUSIVE
+
+
+def compared(summary: Summary, comparison: Comparison) -> tuple[ExitCode, str]:
+    """The exit code of a run held against an older one, and the reason.
+
+    1 where a case fails that did not, or that the older run does not have; a case that failed
+    there too is known and does not count.  Else what the run said of everything else: errors,
+    missed controls, an interruption, too little verified.  5 also where the two have no case
+    in common.
+    """
+    new = comparison.new_failures
+    if new:
+        verb = "fails" if new == 1 else "fail"
+        first = [f for f in summary.failures if f.id in _new_ids(comparison)]
+        words = f"; first {_first(first)}" if first else ""
+        return ExitCode.WRONG, f"{count(new, 'case')} newly {verb}{words}."
+    code, reason = outcome(summary)
+    if code is ExitCode.WRONG and comparison.still:
+        code, reason = exit_code(
+            summary,
+            max_inconclusive=_budget(summary),
+            interrupted=summary.interrupted,
+            known=frozenset(comparison.still),
+        )
+    if code is ExitCode.VERIFIED and not comparison.matched:
+        return ExitCode.NOT_VERIFIED, "The two runs have no case in common."
+    if comparison.still:
+        verb = "fails" if len(comparison.still) == 1 else "fail"
+        reason += f" {count(len(comparison.still), 'case')} {verb} in both runs."
+    return code, reason
+
+
+def _new_ids(comparison: Comparison) -> frozenset[str]:
+    return frozenset((*(c.id for c in comparison.failing), *comparison.unmatched))
+
+
+def compared_headline(summary: Summary, comparison: Comparison) -> str:
+    """The outcome of a comparison in two or three words."""
+    code, _ = compared(summary, comparison)
+    if comparison.new_failures:
+        return "NEWLY FAILING"
+    if not comparison.matched:
+        return "NOTHING COMPARED"
+    return "NOTHING NEWLY FAILS" if code is ExitCode.VERIFIED else _HEADLINES[code]
 
 
 def headline(summary: Summary) -> str:

@@ -22,8 +22,12 @@ def loads(text: str | bytes) -> Summary:
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of report.json."""
-    return dict(_or_infinite(msgspec.json.schema(Summary)))
+    """The JSON Schema (2020-12) of report.json; docs/report.schema.json is the same."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A report of Backproof",
+        **_or_infinite(msgspec.json.schema(Summary)),
+    }
 
 
 def _or_infinite(schema: Any) -> Any:

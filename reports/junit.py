@@ -1,8 +1,10 @@
-"""junit.xml: a test suite for each lane and dtype, a test case for each case.
+"""junit.xml: a test suite for each operator, in it a test case for each case that has it.
 
-FAIL is a failure; ERROR and TIMEOUT are errors; INCONCLUSIVE and UNSUPPORTED are skipped,
-with the reason.  The suite `backproof.controls` holds the negative controls, of which a
-missed one is a failure.  Follows Ant's schema, which the looser ones of Jenkins and GitLab
+The operator's FAIL is a failure; what decided nothing about it is skipped, with the reason.  The
+suite `backproof.networks` holds what no operator can be blamed for: errors and timeouts, a
+subject that raised, a claim beyond values that does not hold; so each case is somewhere, and what
+failed is a failure somewhere.  The suite `backproof.controls` holds the negative controls, of
+which a missed one is a failure.  Follows Ant's schema, which the looser ones of Jenkins and GitLab
 include.
 """
 
@@ -12,8 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from xml.etree import ElementTree
 
+from ..checkers.comparison import Status
 from ..checkers.verdict import Verdict
 from .events import AnyEvent, CaseFinished, ControlFinished, FailureSaved, RunStarted
+from .summary import BAD, status_by_operator
 from .terminal import against
 from .text import printable
 
@@ -34,9 +38,12 @@ def dumps(events: Iterable[AnyEvent]) -> bytes:
     saved = {e.id: e for e in events if isinstance(e, FailureSaved)}
     suites: dict[str, list[ElementTree.Element]] = {}
     cases = [e for e in events if isinstance(e, CaseFinished)]
-    for case in sorted(cases, key=lambda e: (e.lane, e.dtype, e.index, e.id)):
-        name = f"backproof.{case.lane}.{case.dtype}"
-        suites.setdefault(name, []).append(_case(case, name, saved.get(case.id)))
+    for case in sorted(cases, key=lambda e: (e.index, e.id)):
+        places = _places(case)
+        for name, status in places.items():
+            test = _case(case, name, status, case.seconds / len(places), saved.get(case.id))
+            suites.setdefault(name, []).append(test)
+    suites = dict(sorted(suites.items()))
     controls = [e for e in events if isinstance(e, ControlFinished)]
     for control in sorted(controls, key=lambda e: (e.index, e.id)):
         suites.setdefault("backproof.controls", []).append(_control(control))
@@ -82,13 +89,33 @@ def _properties(start: RunStarted | None) -> Iterator[tuple[str, str]]:
         yield from ((f"version.{name}", start.versions[name]) for name in sorted(start.versions))
 
 
-def _case(case: CaseFinished, suite: str, saved: FailureSaved | None) -> ElementTree.Element:
-    name = f"{case.id} {case.architecture}"
-    test = _element("testcase", name=name, classname=suite, time=_seconds(case.seconds))
+NETWORKS = "backproof.networks"
+
+
+def _places(case: CaseFinished) -> dict[str, Status]:
+    """The suites that a case is in, and the status that it has there."""
     verdict = case.verdict
-    if verdict.status != "PASS":
-        outcome = _element(ELEMENT[verdict.status], message=_message(verdict), type=verdict.status)
-        outcome.text = printable("\n".join(_body(case, saved)), lines=True)
+    found = status_by_operator(case)
+    if verdict.status == "FAIL" and verdict.operator:
+        found[verdict.operator] = "FAIL"
+    places = {f"backproof.operators.{name}": status for name, status in found.items()}
+    if verdict.status in ("ERROR", "TIMEOUT"):
+        return {NETWORKS: verdict.status}
+    blamed = "FAIL" in found.values()
+    if not places or (verdict.status == "FAIL" and not blamed):
+        places[NETWORKS] = verdict.status
+    return places
+
+
+def _case(
+    case: CaseFinished, suite: str, status: Status, seconds: float, saved: FailureSaved | None
+) -> ElementTree.Element:
+    name = f"{case.id} {case.architecture}"
+    test = _element("testcase", name=name, classname=suite, time=_seconds(seconds))
+    if status != "PASS":
+        outcome = _element(ELEMENT[status], message=_message(case.verdict), type=status)
+        if status in BAD or case.verdict.status == status:
+            outcome.text = printable("\n".join(_body(case, saved)), lines=True)
         test.append(outcome)
     return test
 

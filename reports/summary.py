@@ -273,29 +273,37 @@ class _Tally:
 def _operators(cases: Sequence[CaseFinished]) -> tuple[Row, ...]:
     tallies: defaultdict[str, _Tally] = defaultdict(_Tally)
     for case in cases:
-        said = _said(case.verdict.operators)
-        for v in said:
-            tallies[v.operator].add(v.status, v.ratio, v.resolution)
-        for name, status in _silent(case):
-            if name not in {v.operator for v in said}:
-                tallies[name].add(status, None, case.verdict.resolution)
+        said = verdicts_by_operator(case.verdict.operators)
+        for name, status in status_by_operator(case).items():
+            v = said.get(name)
+            tallies[name].add(
+                status,
+                v.ratio if v else None,
+                v.resolution if v else case.verdict.resolution,
+            )
     return tuple(tallies[name].row(name) for name in sorted(tallies))
 
 
-def _said(verdicts: Sequence[OperatorVerdict]) -> list[OperatorVerdict]:
+def verdicts_by_operator(verdicts: Sequence[OperatorVerdict]) -> dict[str, OperatorVerdict]:
     """One verdict for each operator, the worst where it is named twice."""
     groups: dict[str, list[OperatorVerdict]] = {}
     for v in verdicts:
         groups.setdefault(v.operator, []).append(v)
-    return [
-        OperatorVerdict(
+    return {
+        name: OperatorVerdict(
             name,
             worst([v.status for v in group]),
             max(v.ratio for v in group),
             max((v.resolution for v in group if v.resolution is not None), default=None),
         )
         for name, group in groups.items()
-    ]
+    }
+
+
+def status_by_operator(case: CaseFinished) -> dict[str, Status]:
+    """What a case says of each operator, also of those that its verdict does not name."""
+    said = verdicts_by_operator(case.verdict.operators)
+    return dict(_silent(case)) | {name: v.status for name, v in said.items()}
 
 
 def _silent(case: CaseFinished) -> Iterator[tuple[str, Status]]:

@@ -39,9 +39,9 @@ STYLES: dict[Status, str] = {
 def render(summary: Summary, console: Console, folder: str | Path | None = None) -> None:
     """Print a run's summary; `folder` is where its reports are, if they were written."""
     code, reason = outcome(summary)
-    _print(console, (headline(summary), "bold green" if code is ExitCode.VERIFIED else "bold red"),
+    echo(console, (headline(summary), "bold green" if code is ExitCode.VERIFIED else "bold red"),
            (f"  {printable(reason)}", "bold"))  # fmt: skip
-    _print(console, (_run_line(summary), ""))
+    echo(console, (_run_line(summary), ""))
     foreign = bool(summary.subject) and not summary.subject.startswith("reference")
     operators = summary.configurations if foreign else summary.operators
     for title, rows in (("operator", operators), ("checker", summary.by_checker)):
@@ -50,7 +50,7 @@ def render(summary: Summary, console: Console, folder: str | Path | None = None)
             console.print(_table(title, rows, console))
     _claims(summary.claims, console)
     console.print()
-    _print(console, (_LEGEND, "dim"))
+    echo(console, (_LEGEND, "dim"))
     _undecided(summary, console)
     _coverage(summary.coverage, console)
     _controls(summary.controls, console)
@@ -59,10 +59,10 @@ def render(summary: Summary, console: Console, folder: str | Path | None = None)
         _page(failure, console)
     if len(summary.failures) > PAGES:
         console.print()
-        _print(console, (f"{len(summary.failures) - PAGES:,} more are in the reports.", "bold"))
+        echo(console, (f"{len(summary.failures) - PAGES:,} more are in the reports.", "bold"))
     if folder is not None:
         console.print()
-        _print(console, (f"reports in {printable(str(folder))}", ""))
+        echo(console, (f"reports in {printable(str(folder))}", ""))
 
 
 _LEGEND = (
@@ -71,12 +71,13 @@ _LEGEND = (
 )
 
 
-def _print(console: Console, *parts: tuple[str, str]) -> None:
-    """Print styled text, wrapped at words; what the encoding cannot say is escaped."""
-    console.print(_text(console, *parts), soft_wrap=not console.is_terminal)
+def echo(console: Console, *parts: tuple[str, str]) -> None:
+    """Print (text, style) one after the other, wrapped at words."""
+    console.print(styled(console, *parts), soft_wrap=not console.is_terminal)
 
 
-def _text(console: Console, *parts: tuple[str, str]) -> Text:
+def styled(console: Console, *parts: tuple[str, str]) -> Text:
+    """(text, style) one after the other; what the encoding cannot say is escaped."""
     codec = console.encoding
     return Text.assemble(
         *((text.encode(codec, "backslashreplace").decode(codec), style) for text, style in parts)
@@ -109,7 +110,7 @@ def _table(title: str, rows: Sequence[Row], console: Console) -> Table:
         max(len(head), *map(len, column))
         for head, column in zip(heads, zip(*cells, strict=True), strict=True)
     ]
-    names = [_text(console, (printable(row.name), "")) for row in rows]
+    names = [styled(console, (printable(row.name), "")) for row in rows]
     left = max(console.width - sum(widths) - 2 * len(heads) - 1, len(title))
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column(title, no_wrap=True, overflow="ellipsis", max_width=left)
@@ -144,7 +145,7 @@ def _other(cases: Counts) -> int:
 def _undecided(summary: Summary, console: Console) -> None:
     for why in summary.reasons[:3]:
         text = f": {count(why.cases, 'case')}, {cut(printable(why.reason), 120)}"
-        _print(console, (why.status, STYLES[why.status]), (text, ""))
+        echo(console, (why.status, STYLES[why.status]), (text, ""))
 
 
 def _claims(claims: Sequence[Claimed], console: Console) -> None:
@@ -154,19 +155,19 @@ def _claims(claims: Sequence[Claimed], console: Console) -> None:
     console.print()
     held = [c.name for c in claims if not c.failed and not c.expected]
     if held:
-        _print(console, ("holds", STYLES["PASS"]), (f"  {', '.join(held)}", ""))
+        echo(console, ("holds", STYLES["PASS"]), (f"  {', '.join(held)}", ""))
     for c in claims:
         asked = c.passed + c.failed + c.expected
         if c.failed:
             text = f"  {c.name}, in {c.failed:,} of {count(asked, 'case')}: {c.why}"
-            _print(console, ("FAIL", STYLES["FAIL"]), (printable(text), ""))
+            echo(console, ("FAIL", STYLES["FAIL"]), (printable(text), ""))
         elif c.expected:
             text = f"  {c.name}, in {c.expected:,} of {count(asked, 'case')}: {c.excuse}"
-            _print(console, ("expected", STYLES["INCONCLUSIVE"]), (printable(text), ""))
+            echo(console, ("expected", STYLES["INCONCLUSIVE"]), (printable(text), ""))
     never = [c.name for c in claims if c.excuse and not c.expected and not c.failed]
     for name in never:
         text = f"  {name} was declared to fail, and did not in any case"
-        _print(console, ("note", STYLES["INCONCLUSIVE"]), (printable(text), ""))
+        echo(console, ("note", STYLES["INCONCLUSIVE"]), (printable(text), ""))
 
 
 def _coverage(coverage: Coverage, console: Console) -> None:
@@ -175,19 +176,19 @@ def _coverage(coverage: Coverage, console: Console) -> None:
             f"pairs of neighbours: {coverage.verified:,} verified of {coverage.possible:,} "
             "that these operators could form"
         )
-        _print(console, (text, ""))
+        echo(console, (text, ""))
 
 
 def _controls(controls: Controls, console: Console) -> None:
     if not controls.planted:
-        _print(console, ("controls: none planted", "yellow"))
+        echo(console, ("controls: none planted", "yellow"))
         return
     caught = f"controls: {controls.caught:,} of {count(controls.planted, 'planted fault')} caught"
-    _print(console, (caught, "bold red" if controls.missed else "green"))
+    echo(console, (caught, "bold red" if controls.missed else "green"))
     for m in controls.missed[:PAGES]:
         got = f"{m.status} on {m.blamed}" if m.blamed else m.status
         text = f"{m.fault} at {m.site} in {m.id}: expected FAIL on {m.expected}, got {got}"
-        _print(console, ("  missed: ", "bold red"), (printable(text), ""))
+        echo(console, ("  missed: ", "bold red"), (printable(text), ""))
 
 
 # --- failures ---------------------------------------------------------------------------
@@ -196,10 +197,10 @@ def _controls(controls: Controls, console: Console) -> None:
 def _page(failure: Failure, console: Console) -> None:
     v = failure.verdict
     where = " ".join(word for word in (v.operator, v.tensor) if word)
-    _print(console, (v.status, STYLES[v.status]), (f"  {printable(failure.id)}", "bold"),
+    echo(console, (v.status, STYLES[v.status]), (f"  {printable(failure.id)}", "bold"),
            (f"  {printable(where)}" if where else "", "bold"))  # fmt: skip
     for label, value in facts(failure):
-        _print(console, (f"  {label:<10}", "dim"), (value, ""))
+        echo(console, (f"  {label:<10}", "dim"), (value, ""))
 
 
 def facts(failure: Failure) -> Iterator[tuple[str, str]]:

@@ -9,29 +9,42 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from . import html, json_report, junit
+from . import badge, html, json_report, junit, markdown, sarif
 from .events import AnyEvent, encode
 
-REPORTS: Mapping[str, Callable[[Iterable[AnyEvent]], bytes]] = {
+REPORTS: Mapping[str, Callable[[Iterable[AnyEvent]], bytes | None]] = {
     "report.json": json_report.dumps,
     "junit.xml": junit.dumps,
     "report.html": html.dumps,
+    "report.md": markdown.dumps,
+    "report.sarif": sarif.dumps,
+    "badge.svg": badge.svg,
+    "badge.json": badge.endpoint,
 }
-"""Each file's name, and how it is made from the events."""
+"""Each file's name, and how it is made from the events; None where there is nothing to say."""
 
 
-def write_all(folder: str | Path, events: Iterable[AnyEvent]) -> list[Path]:
+def write_all(
+    folder: str | Path, events: Iterable[AnyEvent], old: Iterable[AnyEvent] | None = None
+) -> list[Path]:
     """Write every report into `folder`, which is made if need be; the paths written.
 
-    OSError where that fails; a report that stood there before is then whole.
+    `old` are the events of an older run; what changed since is a section of report.md.  A file
+    for which there is nothing to say is removed, since it would be an earlier run's.  OSError
+    where something cannot be written; a report that stood there before is then whole.
     """
     events = tuple(events)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, render in REPORTS.items():
-        write(folder / name, render(events))
-        paths.append(folder / name)
+        path = folder / name
+        content = render(events) if name != "report.md" else markdown.dumps(events, old)
+        if content is None:
+            path.unlink(missing_ok=True)
+        else:
+            write(path, content)
+            paths.append(path)
     return paths
 
 

@@ -8,6 +8,7 @@ that it accumulates is also called as `subject(case, accumulate=True)`.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import os
@@ -15,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -61,6 +63,10 @@ class PythonSubject:
                 "FAIL", f"it returned something else than arrays: {error}"
             ) from None
 
+    def defined(self) -> tuple[str, int] | None:
+        """The file and the line of the function that is asked; `defined` says which file counts."""
+        return defined(self._gradients)
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -102,6 +108,31 @@ def load_installed(name: str) -> PythonSubject:
         raise SubjectAbsent(
             f"{name}: loading {known[name].value} raised {_words(error)}"
         ) from error
+
+
+def defined(function: Any) -> tuple[str, int] | None:
+    """Where a function, or what its instance is called by, is written: (file, line).
+
+    The file is relative to the root of the repository, the nearest folder upwards that holds
+    `.git` (else the current one), with `/` between folders.  None where the source cannot be
+    found, lies elsewhere, or is an installed package's.
+    """
+    while isinstance(function, functools.partial):
+        function = function.func
+    try:
+        function = inspect.unwrap(function)
+        if not inspect.isroutine(function):
+            function = type(function).__call__
+        file = Path(inspect.getsourcefile(function) or "").resolve(strict=True)
+        line = inspect.getsourcelines(function)[1]
+    except (OSError, TypeError, ValueError):  # no file, not Python, wrapped in a circle
+        return None
+    here = Path.cwd()
+    root = next((p for p in (here, *here.parents) if (p / ".git").exists()), here).resolve()
+    inside = file.is_file() and file.is_relative_to(root)
+    if not inside or {"site-packages", "dist-packages"} & set(file.parts):
+        return None
+    return file.relative_to(root).as_posix(), max(line, 1)
 
 
 def _made(name: str, loaded: Any) -> Any:

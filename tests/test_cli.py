@@ -42,7 +42,8 @@ from backproof.reports import events
 from backproof.reports.events import AnyEvent, CaseFinished, RunFinished, RunStarted
 from backproof.reports.write import EventWriter
 
-REPORTS = {"events.ndjson", "junit.xml", "report.html", "report.json"}
+REPORTS = {"events.ndjson", "junit.xml", "report.html", "report.json", "report.md", "badge.json",
+           "badge.svg"}  # fmt: skip
 WRONG = ("--plant", "relative_error_1e_2", "--lane", "generic")
 
 
@@ -331,7 +332,9 @@ def test_4_bad_input_is_one_sentence(arguments: str, words: str, tmp_path: Path)
         ("replay", "Missing argument 'FILE'."),
         ("replay a b", "Got unexpected extra argument (b)"),
         ("report absent.ndjson", "absent.ndjson: No such file or directory."),
-        ("report /", "/: Is a directory."),
+        ("report /", "/events.ndjson: No such file or directory."),
+        ("report NET --against /", "NET, line 1: "),
+        ("report --against", "Option '--against' requires an argument."),
         ("report NET", "NET, line 1: "),
         ("report --quiet", "No such option '--quiet'."),
         ("schema x", "Got unexpected extra argument (x)"),
@@ -662,6 +665,7 @@ def test_reports_are_made_again_from_the_events_with_the_run_s_exit_code(tmp_pat
         for name in REPORTS - {"events.ndjson"}:
             (tmp_path / name).unlink()
         result = invoke("report", str(tmp_path / "events.ndjson"))
+        assert invoke("report", str(tmp_path)).stdout == result.stdout
         assert (run.exit_code, result.exit_code) == (code, code)
         assert result.stdout == run.stdout
         assert {name: (tmp_path / name).read_bytes() for name in REPORTS} == before
@@ -676,6 +680,21 @@ def test_reports_may_go_elsewhere_and_a_run_cut_off_is_interrupted(tmp_path: Pat
     assert files(tmp_path / "else") == REPORTS - {"events.ndjson"}
 
 
+def test_a_run_is_held_against_an_older_one(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    assert run_into(old, "--cases", "2", "--lane", "generic").exit_code == 0
+    assert run_into(new, "--cases", "2", *WRONG).exit_code == 1
+    result = invoke("report", str(new), "--against", str(old))
+    assert result.exit_code == 1
+    assert result.stdout.startswith("NEWLY FAILING  2 cases newly fail; first ")
+    assert f"against {old}: 2 cases in both, 0 only there, 0 only here" in result.stdout
+    assert (new / "report.md").read_text().startswith("## Backproof: NEWLY FAILING\n")
+    known = invoke("report", str(new), "--against", str(new))
+    assert known.exit_code == 5, "nothing passed"
+    assert invoke("report", str(old), "--against", str(new)).stdout.startswith("NOTHING NEWLY FAIL")
+    assert invoke("report", str(old), "--against", str(old)).exit_code == 0
+
+
 def test_a_report_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     run_into(tmp_path, "--cases", "2")
     result = invoke("report", str(tmp_path / "events.ndjson"), "--output", "/proc/x")
@@ -687,6 +706,9 @@ def test_the_schema_is_printed() -> None:
     result = invoke("schema")
     assert result.exit_code == 0
     assert json.loads(result.stdout) == json.loads(json.dumps(schema()))
+    result = invoke("schema", "--report")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["title"] == "A report of Backproof"
 
 
 # --- imports -----------------------------------------------------------------------------

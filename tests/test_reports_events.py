@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import streams
+from click.testing import CliRunner
 
 from backproof.checkers.comparison import Comparison
 from backproof.checkers.verdict import Verdict
+from backproof.cli import group
 from backproof.reports import events
 from backproof.reports.events import AnyEvent, CaseFinished, EventError, RunStarted
-from backproof.reports.write import EventWriter
+from backproof.reports.write import EventWriter, write_all
 
 
 def case_read_back(case: CaseFinished) -> CaseFinished:
@@ -108,6 +111,34 @@ def test_a_newer_format_is_refused_as_such() -> None:
 def test_a_newer_format_is_refused_as_such_even_where_its_fields_have_changed() -> None:
     with pytest.raises(EventError, match="has event format 9; this version reads up to 1"):
         list(events.decode([b'{"event":"run_started","format":9,"genesis":1}\n']))
+
+
+OLD = Path(__file__).parent / "data" / "events-format-1.ndjson"
+"""Written by the first version that had format 1, before later ones added fields; never changed."""
+
+
+def test_an_event_file_of_an_older_version_is_read_and_reported(tmp_path: Path) -> None:
+    assert b'"source"' not in OLD.read_bytes()
+    stream = events.read(OLD)
+    assert stream[:-2] == streams.every_status()[:-1]
+    assert stream[-2:] == [streams.saved("case-1"), streams.every_status()[-1]]
+    assert len(write_all(tmp_path, stream)) == 6
+
+
+def test_a_newer_file_is_refused_in_one_sentence_by_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "events.ndjson"
+    path.write_bytes(events.encode(streams.started(format=events.VERSION + 1)))
+    for arguments in ([str(path)], [str(OLD), "--output", str(tmp_path), "--against", str(path)]):
+        result = CliRunner(env={"COLUMNS": "400"}).invoke(group, ["report", *arguments])
+        assert result.exit_code == 4
+        (sentence,) = re.findall(r"│ (.*?) +│", result.output)
+        assert sentence == f"{path} has event format 2; this version reads up to 1."
+        assert not (tmp_path / "report.json").exists()
+
+
+def test_a_folder_of_a_run_is_read_by_its_events(tmp_path: Path) -> None:
+    (tmp_path / "events.ndjson").write_bytes(OLD.read_bytes())
+    assert events.read(tmp_path) == events.read(OLD)
 
 
 def test_the_format_is_always_written() -> None:

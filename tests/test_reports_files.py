@@ -1,4 +1,4 @@
-"""report.json, junit.xml and report.html: valid, deterministic, and safe with any text."""
+"""Reports: complete, valid, deterministic, and safe with any text; JSON, JUnit and HTML."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import html.parser
 import itertools
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,10 +18,11 @@ from backproof.checkers.comparison import Comparison
 from backproof.checkers.verdict import CheckerVerdict, Verdict
 from backproof.reports import html as html_report
 from backproof.reports import json_report, junit
-from backproof.reports.events import AnyEvent, plain
+from backproof.reports.events import AnyEvent, CaseFinished, RunStarted, Source, plain
 from backproof.reports.histogram import APART, HEIGHT, WIDTH, Histogram, histogram
 from backproof.reports.summary import summarise
-from backproof.reports.write import write_all
+from backproof.reports.text import printable
+from backproof.reports.write import REPORTS, write_all
 
 RUNS = (
     "clean", "with_failure", "interrupted", "cut_off", "control_missed", "nothing_verified",
@@ -44,6 +45,26 @@ def test_report_json_follows_its_schema(name: str) -> None:
     schema = json_report.schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.Draft202012Validator(schema).validate(json.loads(json_report.dumps(run(name))))
+
+
+def test_the_published_schema_is_the_one_that_reports_follow() -> None:
+    published = Path(__file__).parents[1] / "docs" / "report.schema.json"
+    made = json.dumps(json_report.schema(), indent=2) + "\n"
+    assert published.read_text("utf-8") == made, "backproof schema --report > " + published.name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"cases": "three"}, {"counts": {"PASS": 0.5}}, {"failures": [{}]}, {"undecided": None}],
+)
+def test_what_is_no_report_does_not_follow_the_schema(change: dict[str, object]) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    report = json.loads(json_report.dumps(run("every_status")))
+    validator = jsonschema.Draft202012Validator(json_report.schema())
+    validator.validate(report)
+    assert not validator.is_valid(report | change)
+    del report["controls"]
+    assert not validator.is_valid(report)
 
 
 def test_an_infinite_ratio_is_in_the_schema_as_a_word() -> None:
@@ -78,28 +99,69 @@ def test_junit_xml_follows_the_common_schema(name: str) -> None:
     schema.assertValid(etree.fromstring(junit.dumps(run(name))))
 
 
-def test_there_is_a_suite_for_each_lane_and_dtype_and_one_for_the_controls() -> None:
+DENSE, TANH, NETWORKS = (
+    "backproof.operators.dense", "backproof.operators.tanh", "backproof.networks",
+)  # fmt: skip
+
+
+def test_there_is_a_suite_for_each_operator_and_one_for_the_controls() -> None:
+    names = ("dense", "l2", "squared_error", "tanh")
     assert {name: suite.get("tests") for name, suite in suites(run("clean")).items()} == {
-        "backproof.exact.float64": "1",
-        "backproof.generic.float32": "1",
-        "backproof.generic.float64": "1",
-        "backproof.tie.float64": "1",
+        **{f"backproof.operators.{name}": "4" for name in names},
         "backproof.controls": "1",
     }
 
 
+@every_run
+def test_every_case_is_somewhere_and_what_failed_is_a_failure_somewhere(name: str) -> None:
+    found: dict[str, set[str]] = {}
+    for suite in suites(run(name)).values():
+        for test in suite.iter("testcase"):
+            tags = found.setdefault(str(test.get("name")).split(" (")[0], set())
+            tags |= {child.tag for child in test}
+    for event in run(name):
+        if isinstance(event, CaseFinished):
+            tags, status = found[printable(event.id)], event.verdict.status
+            assert ("failure" in tags) == (status == "FAIL")
+            assert ("error" in tags) == (status in ("ERROR", "TIMEOUT"))
+
+
 def test_each_status_has_its_element() -> None:
-    suite = suites(run("every_status"))["backproof.generic.float64"]
-    assert [child.tag for test in suite.iter("testcase") for child in test] == [
-        "failure", "skipped", "skipped", "error", "error",
+    every = suites(run("every_status"))
+    assert [child.tag for test in every[DENSE].iter("testcase") for child in test] == [
+        "failure", "skipped", "skipped",
     ]  # fmt: skip
-    assert {k: suite.get(k) for k in ("tests", "failures", "errors", "skipped", "time")} == {
-        "tests": "6", "failures": "1", "errors": "2", "skipped": "2", "time": "1.500000",
+    assert [child.tag for test in every[TANH].iter("testcase") for child in test] == [
+        "skipped", "skipped", "skipped",
+    ]  # fmt: skip
+    assert [child.tag for test in every[NETWORKS].iter("testcase") for child in test] == [
+        "error", "error",
+    ]  # fmt: skip
+    assert {k: every[DENSE].get(k) for k in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "4", "failures": "1", "errors": "0", "skipped": "2",
     }  # fmt: skip
 
 
+def test_the_seconds_of_a_case_are_counted_once() -> None:
+    every = suites([e for e in run("every_status") if isinstance(e, CaseFinished)])
+    assert sum(float(s.get("time", 0)) for s in every.values()) == pytest.approx(1.5)
+
+
+def test_a_failure_that_no_operator_is_blamed_for_is_the_network_s() -> None:
+    raised = streams.case(0, Verdict("FAIL", "it raised ValueError"))
+    (failure,) = suites([raised])[NETWORKS].iter("failure")
+    assert failure.get("message") == "it raised ValueError"
+    assert suites([raised])[DENSE].get("failures") == "0"
+
+
+def test_an_operator_that_is_blamed_fails_though_no_comparison_names_it() -> None:
+    blamed = Verdict("FAIL", "layers.0.bias is missing", operator="dense", tensor="layers.0.bias")
+    found = suites([streams.case(0, blamed)])
+    assert found[DENSE].get("failures") == "1" and NETWORKS not in found
+
+
 def test_a_failure_says_what_disagrees_and_how_to_see_it_again() -> None:
-    (failure,) = suites(run("with_failure"))["backproof.generic.float64"].iter("failure")
+    (failure,) = suites(run("with_failure"))[DENSE].iter("failure")
     assert (
         failure.get("message") == "dense layers.0.bias: layers.0.bias disagrees with both checkers"
     )
@@ -108,13 +170,12 @@ def test_a_failure_says_what_disagrees_and_how_to_see_it_again() -> None:
 
 
 def test_a_skipped_case_says_why() -> None:
-    suite = suites(run("nothing_verified"))["backproof.generic.float64"]
-    (skipped, *_) = suite.iter("skipped")
+    (skipped, *_) = suites(run("nothing_verified"))[DENSE].iter("skipped")
     assert skipped.get("message") == ("layers.0.weight is confirmed by 1: too few checkers")
 
 
 def test_a_case_is_named_by_its_id_and_network() -> None:
-    (test,) = suites(run("clean"))["backproof.exact.float64"].iter("testcase")
+    (_, test, *_) = suites(run("clean"))[DENSE].iter("testcase")
     assert test.get("name") == "case-1 (4, 3) > dense 5 > tanh > dense 2 > squared_error > l2"
 
 
@@ -134,7 +195,7 @@ def test_the_convention_at_ties_is_in_the_body() -> None:
         convention="at 1 tie in layers.1",
         comparisons=(Comparison("structure", "w", "FAIL", reason="w is missing"),),
     )
-    (failure,) = suites([streams.case(0, verdict)])["backproof.generic.float64"].iter("failure")
+    (failure,) = suites([streams.case(0, verdict)])[NETWORKS].iter("failure")
     assert "at ties: at 1 tie in layers.1" in str(failure.text)
     assert "FAIL: structure on w: w is missing" in str(failure.text)
     assert failure.get("message") == "FAIL"
@@ -329,6 +390,36 @@ def test_only_zeros_still_show_the_limit() -> None:
     assert [b.label for b in chart.bars] == ["exact", "1e-3 to 1e-2", "1e-2 to 1e-1"]
 
 
+# --- all of them ------------------------------------------------------------------------
+
+
+def test_no_report_of_a_hostile_subject_holds_a_control_sequence(tmp_path: Path) -> None:
+    """Escapes to a terminal, overrides of direction, what XML forbids, lone surrogates."""
+    first, *rest = run("hostile")
+    assert isinstance(first, RunStarted)
+    located = msgspec.structs.replace(first, source=Source("net.py", 1))
+    paths = write_all(tmp_path, [located, *rest], run("clean"))
+    assert {p.name for p in paths} == set(REPORTS)
+    for path in paths:
+        source = path.read_text("utf-8")
+        if path.suffix in (".json", ".sarif"):  # where JSON's own escapes do it
+            source = "" if path.name == "report.json" else "\n".join(texts(json.loads(source)))
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ufffe\ud800-\udfff]", source)
+    assert not re.search(rb"[\x00-\x09\x0b-\x1f]", (tmp_path / "report.json").read_bytes())
+
+
+def texts(value: object) -> Iterator[str]:
+    """Every text in a JSON value."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from (str(key), *texts(item))
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts(item)
+    elif isinstance(value, str):
+        yield value
+
+
 # --- on disk ----------------------------------------------------------------------------
 
 
@@ -342,7 +433,9 @@ def test_the_same_events_give_the_same_bytes(name: str, tmp_path: Path) -> None:
 def test_every_report_is_written_and_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "run"
     paths = write_all(folder, run("clean"))
-    assert [p.name for p in paths] == ["report.json", "junit.xml", "report.html"]
+    assert [p.name for p in paths] == [
+        "report.json", "junit.xml", "report.html", "report.md", "badge.svg", "badge.json",
+    ]  # fmt: skip
     assert sorted(folder.iterdir()) == sorted(paths)
 
 

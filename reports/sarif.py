@@ -1,0 +1,160 @@
+"""report.sarif: wrong gradients at the line of the subject, in SARIF 2.1.0, for code scanning.
+
+Written only where a run knows the file that its subject is defined in (`RunStarted.source`).  A
+mistake is one result however many cases show it (`occurrenceCount`), under a fingerprint that
+does not depend on the case, so that it stays one alert from run to run.  What ended in an error
+of the harness is a notification and no result: it is no fault of the code under test.
+
+A message of SARIF has markup of its own: `{0}` is a placeholder and `[text](target)` a link.
+Braces are doubled, as the standard says, and no bracket meets a parenthesis.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from .events import AnyEvent, RunStarted, Source
+from .exit_codes import ExitCode, outcome
+from .mistakes import by_mistake, mistake
+from .summary import Failure, Summary, summarise
+from .terminal import against
+from .text import count, cut, printable
+
+SCHEMA = (
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+)
+
+MOST_RESULTS = 5_000
+"""GitHub shows so many of a run; above 25,000 it refuses the file."""
+
+MOST_NOTES = 20
+LONGEST = 1_000
+"""Notifications, and characters of a message."""
+
+
+def dumps(events: Iterable[AnyEvent]) -> bytes | None:
+    """The report as indented JSON; None where no source location is known."""
+    events = tuple(events)
+    start = next((e for e in events if isinstance(e, RunStarted)), None)
+    if start is None or start.source is None:
+        return None
+    summary = summarise(events)
+    mistakes = by_mistake([f for f in summary.failures if f.verdict.status == "FAIL"])
+    rules = sorted({_rule_id(group[0]) for group in mistakes})
+    run = {
+        "tool": {"driver": _driver(summary, rules)},
+        "invocations": [_invocation(summary)],
+        "originalUriBaseIds": {
+            "%SRCROOT%": {"description": {"text": "The root of the repository."}}
+        },
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(group, rules, start) for group in mistakes[:MOST_RESULTS]],
+    }
+    report = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+
+
+def _driver(summary: Summary, rules: Sequence[str]) -> dict[str, Any]:
+    version = printable(summary.versions.get("backproof", ""))
+    return {
+        "name": "Backproof",
+        **({"version": version} if version else {}),
+        "rules": [
+            {
+                "id": rule,
+                "name": "WrongGradient",
+                "shortDescription": {"text": text(f"Wrong gradient{_of(rule)}")},
+                "fullDescription": {
+                    "text": text(
+                        f"Independent checkers agree on the gradient{_of(rule)}, and this backward "
+                        "pass gives another one: the difference is above the error bounds."
+                    )
+                },
+                "defaultConfiguration": {"level": "error"},
+            }
+            for rule in rules
+        ],
+    }
+
+
+def _rule_id(f: Failure) -> str:
+    return printable("/".join(("wrong-gradient", cut(f.verdict.operator, 200))).rstrip("/"))
+
+
+def _of(rule: str) -> str:
+    _, _, operator = rule.partition("/")
+    return f" of {operator}" if operator else ""
+
+
+def _result(group: Sequence[Failure], rules: Sequence[str], start: RunStarted) -> dict[str, Any]:
+    rule = _rule_id(group[0])
+    return {
+        "ruleId": rule,
+        "ruleIndex": rules.index(rule),
+        "level": "error",
+        "message": {"text": _message(group)},
+        "locations": [_location(start.source)] if start.source else [],
+        "occurrenceCount": len(group),
+        "partialFingerprints": {"backproof/v1": _fingerprint(group[0], start)},
+    }
+
+
+def _message(group: Sequence[Failure]) -> str:
+    f = group[0]
+    v = f.verdict
+    wrong = max(
+        (c for c in v.comparisons if c.status == "FAIL"), key=lambda c: c.ratio, default=None
+    )
+    where = " ".join(word for word in (v.operator, v.tensor) if word)
+    sentences = [
+        f"Wrong gradient{f' of {where}' if where else ''} in {count(len(group), 'case')}, "
+        f"first {f.id}",
+        v.reason,
+        f"{wrong.checker}: {against(wrong)}" if wrong else "",
+        f"Likely cause: {f.cause}" if f.cause else "",
+        f"Network: {f.minimal or f.architecture}",
+        f"Replay: {f.replay}" if f.replay else "",
+    ]
+    return text(". ".join(s.rstrip(".") for s in sentences if s) + ".")
+
+
+def _location(source: Source) -> dict[str, Any]:
+    return {
+        "physicalLocation": {
+            "artifactLocation": {"uri": quote(source.file), "uriBaseId": "%SRCROOT%"},
+            "region": {"startLine": max(source.line, 1)},
+        }
+    }
+
+
+def _fingerprint(f: Failure, start: RunStarted) -> str:
+    words = "\0".join((start.subject, *mistake(f)))
+    return hashlib.sha256(words.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+
+
+def _invocation(summary: Summary) -> dict[str, Any]:
+    code, reason = outcome(summary)
+    broken = [f for f in summary.failures if f.verdict.status in ("ERROR", "TIMEOUT")]
+    words = [f"{f.verdict.status} in {f.id}: {f.verdict.reason}" for f in broken[:MOST_NOTES]]
+    if code not in (ExitCode.VERIFIED, ExitCode.WRONG):
+        words.insert(0, reason)
+    return {
+        "executionSuccessful": code in (ExitCode.VERIFIED, ExitCode.WRONG),
+        "exitCode": int(code),
+        "exitCodeDescription": text(reason),
+        "commandLine": cut(printable(summary.command), LONGEST),
+        "toolExecutionNotifications": [
+            {"level": "error", "message": {"text": text(word)}} for word in words
+        ],
+    }
+
+
+def text(words: str) -> str:
+    """A message that means what it says and nothing else."""
+    shown = cut(printable(words), LONGEST)
+    return shown.replace("{", "{{").replace("}", "}}").replace("](", "] (")

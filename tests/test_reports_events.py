@@ -101,17 +101,17 @@ def test_a_garbage_line_is_named_by_its_number(garbage: bytes) -> None:
 
 def test_a_newer_format_is_refused_as_such() -> None:
     newer = events.encode(streams.started(format=events.VERSION + 1))
-    with pytest.raises(EventError, match="has event format 2; this version reads up to 1"):
+    with pytest.raises(EventError, match="has event format 3; this version reads up to 2"):
         list(events.decode([newer]))
 
 
 def test_a_newer_format_is_refused_as_such_even_where_its_fields_have_changed() -> None:
-    with pytest.raises(EventError, match="has event format 9; this version reads up to 1"):
+    with pytest.raises(EventError, match="has event format 9; this version reads up to 2"):
         list(events.decode([b'{"event":"run_started","format":9,"genesis":1}\n']))
 
 
 def test_the_format_is_always_written() -> None:
-    assert b'"format":1' in events.encode(streams.started())
+    assert b'"format":2' in events.encode(streams.started())
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`backproof schema`: the JSON Schema of an architecture file."""
+"""`backproof schema`: the JSON Schema of an architecture file, or of the configuration."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import rich_click as click
 
 from backproof.architectures.files import schema
 from backproof.errors import Command, show
+from backproof.settings import schema as schema_of_configuration
 
 
 @click.command(cls=Command)
-def command() -> None:
+@click.option("--config", is_flag=True, help="That of backproof.toml, or [tool.backproof].")
+def command(config: bool) -> None:
     """Print the JSON Schema of an architecture file, for `run --architecture`."""
-    sys.exit(show(lambda: click.echo(json.dumps(schema(), indent=2)), 0))
+    found = schema_of_configuration() if config else schema()
+    sys.exit(show(lambda: click.echo(json.dumps(found, indent=2)), 0))

@@ -130,10 +130,9 @@ def _table(text: str, path: Path, shown: str) -> tuple[dict[str, Any] | None, tu
         whole = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         words, _, where = str(error).rpartition(" (at ")
-        line = re.match(r"line \d+", where)
-        if not line:  # "at end of document"
-            raise UsageProblem(f"{shown}, line {text.count(chr(10)) + 1}: {error}.") from None
-        raise UsageProblem(f"{shown}, {line[0]}: {words[:1].lower()}{words[1:]}.") from None
+        found = re.match(r"line \d+", where)
+        line = found[0] if found else f"line {text.count(chr(10)) + 1}"  # at the end
+        raise UsageProblem(f"{shown}, {line}: {words[:1].lower()}{words[1:]}.") from None
     if path.name != "pyproject.toml":
         return whole, ()
     tool = whole.get("tool", {})

@@ -6,6 +6,7 @@ prints.  `check` holds one value against its key, wherever the value came from.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
@@ -27,13 +28,9 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Fraction = Annotated[float, Meta(gt=0, le=1)]
 Whole = Annotated[int, Meta(ge=1)]
 Time = Annotated[float, Meta(gt=0)] | Annotated[str, Meta(pattern=DURATION)]
-Operators = Annotated[
-    tuple[str, ...], Meta(extra_json_schema={"items": {"enum": list(OPERATOR_NAMES)}})
-]
-Activations = Annotated[
-    tuple[str, ...], Meta(extra_json_schema={"items": {"enum": list(ACTIVATION_NAMES)}})
-]
-Losses = Annotated[tuple[str, ...], Meta(extra_json_schema={"items": {"enum": list(LOSS_NAMES)}})]
+Operators = tuple[Annotated[str, Meta(extra_json_schema={"enum": list(OPERATOR_NAMES)})], ...]
+Activations = tuple[Annotated[str, Meta(extra_json_schema={"enum": list(ACTIVATION_NAMES)})], ...]
+Losses = tuple[Annotated[str, Meta(extra_json_schema={"enum": list(LOSS_NAMES)})], ...]
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -161,21 +158,19 @@ def check(key: str, value: Any, *, of: Mapping[str, Any] = KEYS) -> Any:
         for dtype in value:
             if dtype not in DTYPES:
                 raise Wrong((key, dtype), f"there is no dtype {dtype!r}; {unknown(dtype, DTYPES)}")
-    return _converted(key, value, of[key].type)
+        return {dtype: _converted((key, dtype), v, Fraction) for dtype, v in value.items()}
+    return _converted((key,), value, of[key].type)
 
 
-def _converted(key: str, value: Any, kind: Any) -> Any:
-    if value is None:
-        raise Wrong((key,), "it has no value")
-    if isinstance(value, float) and value != value:
-        raise Wrong((key,), "nan is not a number")
+def _converted(path: tuple[str, ...], value: Any, kind: Any) -> Any:
+    if isinstance(value, float) and math.isnan(value):
+        raise Wrong(path, "nan is not a number")
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         words = str(error).replace(" | null", "").replace("`array`", "`list`")
-        words, _, where = words.partition(" - at `$")
-        inner = re.findall(r"[A-Za-z0-9_]+", where) if isinstance(value, dict) else []
-        raise Wrong((key, *inner), words[:1].lower() + words[1:]) from None
+        words = words.partition(" - at `$")[0]
+        raise Wrong(path, words[:1].lower() + words[1:]) from None
 
 
 def _profiles(value: Any) -> dict[str, Profile]:

@@ -337,8 +337,8 @@ def test_4_bad_input_is_one_sentence(arguments: str, words: str, tmp_path: Path)
         ("schema x", "Got unexpected extra argument (x)"),
         (
             "frobnicate",
-            "No command 'frobnicate'; there are run, check, smoke, replay, report, ops, explain, "
-            "train, vectors, selftest, schema.",
+            "No command 'frobnicate'; there are run, check, gate, baseline, smoke, replay, report, "
+            "ops, explain, train, vectors, selftest, config, doctor, schema.",
         ),
         ("--frobnicate", "No such option '--frobnicate'."),
     ],

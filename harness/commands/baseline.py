@@ -233,6 +233,6 @@ def _write(path: Path, after: Baseline, words: Sequence[tuple[str, str]]) -> Non
             baseline.save(path, after)
     except OSError as error:
         raise UsageProblem(f"{path}: {error.strerror}.") from None
-    lines = [f"{word:<10}  {id}" for word, id in words] or ["nothing to change"]
+    lines = [f"{word:<10}  {id}" for word, id in dict.fromkeys(words)] or ["nothing to change"]
     lines.append(f"{count(len(after.known), 'known failure')} in {path}")
     sys.exit(show(lambda: click.echo("\n".join(printable(line) for line in lines)), 0))

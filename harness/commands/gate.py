@@ -100,7 +100,8 @@ def resolutions(ctx: Any, param: Any, values: tuple[str, ...]) -> dict[str, floa
 )
 @with_program_options
 @with_options
-def command(**given: Any) -> None:
+@click.pass_context
+def command(ctx: click.RichContext, **given: Any) -> None:
     """Verify SUBJECT as a pipeline does: the same every time, against budgets.
 
     SUBJECT is one of `backproof check`, or `reference`.  The profile says how much is done;
@@ -108,7 +109,6 @@ def command(**given: Any) -> None:
     run`: 0 says that everything was verified and kept its budget, 5 that too little was.
     """
     name = subject_of(given["subject"])
-    ctx = click.get_current_context()
     found: Found = ctx.meta["backproof.configuration"]
     typed = {n for n in given if ctx.get_parameter_source(n) is ParameterSource.COMMANDLINE}
     values = resolved(found, given["profile"])

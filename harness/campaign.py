@@ -66,6 +66,9 @@ from backproof.workers import BrokenExecutor, Workers
 AHEAD = 4
 """Jobs queued for each worker."""
 
+AHEAD_IN_TIME = 2
+"""The same under a time limit: what is queued is finished, however late it is by then."""
+
 MOST_FAILURES = 10
 """Failures that are reduced and saved; later ones are reported as they are."""
 
@@ -299,8 +302,9 @@ def _results(
         return
     with Workers(run_job, options.workers) as workers:
         queue: deque[tuple[Job, bytes, Future[bytes]]] = deque()
+        ahead = AHEAD if options.max_time is None else AHEAD_IN_TIME
         while True:
-            for job in itertools.islice(jobs, AHEAD * options.workers - len(queue)):
+            for job in itertools.islice(jobs, ahead * options.workers - len(queue)):
                 encoded = msgspec.msgpack.encode(job)
                 queue.append((job, encoded, workers.ask(encoded)))
             if not queue:

@@ -52,7 +52,7 @@ def _day(ctx: Any, param: Any, text: str | None) -> datetime.date | None:
     callback=_day,
     help=f"The last day of the excuse.  [default: {baseline.LASTS} days from now]",
 )
-@click.option("--id", "ids", multiple=True, metavar="ID", help="Only these; may be repeated.")
+@click.option("--id", "ids", multiple=True, metavar="ID", help="These, also to renew one.")
 @click.option(
     "--scope",
     type=click.Choice(["network", "operator"]),
@@ -93,25 +93,34 @@ def update(
     new = [e for e in new if not ids or e.id in ids]
     if missing := set(ids) - {e.id for e in new}:
         raise UsageProblem(f"--id {min(missing)}: that run saved no such failure.")
-    after, words = _after(before, new, _seen(found), day)
+    after, words = _after(before, new, _seen(found), day, ids)
     if any(word in ("added", "renewed") for word, _ in words) and not (reason or "").strip():
         raise UsageProblem("--reason: say why these failures are excused.")
     _write(path, after, words)
 
 
 def _after(
-    before: Baseline, new: Sequence[Entry], seen: dict[str, str], day: datetime.date
+    before: Baseline,
+    new: Sequence[Entry],
+    seen: dict[str, str],
+    day: datetime.date,
+    ids: Sequence[str],
 ) -> tuple[Baseline, list[tuple[str, str]]]:
-    """The new baseline, and what was done to which entry.  An excuse that ended is renewed."""
+    """The new baseline, and what was done to which entry.
+
+    An excuse that has ended is renewed, and one that is asked for by its id.
+    """
     known = {(e.id, e.case.subject): e for e in before.known}
     words = []
     for entry in new:
         old = known.get((entry.id, entry.case.subject))
         if old is None:
             words.append(("added", entry.id))
-        elif old.expired(_today()):
+        elif old.expired(_today()) or entry.id in ids:
             known[entry.id, entry.case.subject] = baseline.renewed(old, entry)
             words.append(("renewed", entry.id))
+        else:
+            words.append(("seen again", entry.id))
     for (id, subject), entry in known.items():
         if seen.get(id) == subject:
             known[id, subject] = baseline.seen(entry, day)
@@ -215,13 +224,10 @@ def _seen(found: Sequence[AnyEvent]) -> dict[str, str]:
 
 
 def _saved(found: Sequence[AnyEvent], folder: Path) -> list[failures.FailureFile]:
-    """The failures that the run saved, and that no entry excused."""
-    known = {e.id for e in found if isinstance(e, CaseKnown)}
+    """The failures that the run saved."""
     try:
         return [
-            failures.read(folder / e.path)
-            for e in found
-            if isinstance(e, FailureSaved) and e.path and e.id not in known
+            failures.read(folder / e.path) for e in found if isinstance(e, FailureSaved) and e.path
         ]
     except ArchitectureError as error:
         raise UsageProblem(f"{str(error).rstrip('.')}.") from None

@@ -87,7 +87,7 @@ def replay(
             verdict = Verdict("UNSUPPORTED", str(error))
     outcome, note = _outcome(saved, verdict, in_force(known, subject, today), today)
     if foreign:  # an excuse that ended is for the gate of its own subject
-        outcome, note = "not_reached", verdict.reason
+        outcome, note = "elsewhere", verdict.reason
     return Replayed(
         at=at,
         id=saved.id,

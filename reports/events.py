@@ -118,7 +118,15 @@ class CaseKnown(Event, frozen=True, tag="case_known", kw_only=True):
 
 
 Outcome = Literal[
-    "expected", "fixed", "changed", "expired", "not_reached", "failed", "passed", "error"
+    "expected",
+    "fixed",
+    "changed",
+    "expired",
+    "not_reached",
+    "failed",
+    "passed",
+    "error",
+    "elsewhere",
 ]
 
 

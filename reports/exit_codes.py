@@ -81,6 +81,12 @@ def exit_code(
         return ExitCode.NOT_VERIFIED, f"None of {count(summary.cases, 'case')} passed."
     if summary.missed:
         return ExitCode.NOT_VERIFIED, summary.missed[0]
+    unreached = [r for r in summary.replays if r.outcome == "not_reached" and not r.known]
+    if unreached:
+        return ExitCode.NOT_VERIFIED, (
+            f"The saved case {printable(unreached[0].id)} must pass, and was not reached: "
+            f"{printable(unreached[0].note).rstrip('.')}."
+        )
     if budgets_of(summary.options) is None and summary.undecided > max_inconclusive:
         return ExitCode.NOT_VERIFIED, (
             f"{summary.undecided:.1%} of {count(summary.cases, 'case')} decided nothing; "

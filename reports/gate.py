@@ -132,7 +132,7 @@ def replays(events: Iterable[Replayed]) -> tuple[Replay, ...]:
         )
         for e in events
     ]
-    order = ("failed", "changed", "expired", "error", "not_reached", "fixed", "expected", "passed")
+    order = list(WORDS)
     return tuple(sorted(found, key=lambda r: (order.index(r.outcome), r.id)))
 
 
@@ -142,8 +142,9 @@ WORDS: dict[Outcome, str] = {
     "expired": "is known, and its excuse has expired",
     "error": "ended in an error of the harness",
     "not_reached": "was not reached, so it is not fixed",
+    "elsewhere": "is of another subject, so it is not fixed",
     "fixed": "is fixed: `backproof baseline prune` takes it out",
     "expected": "still fails, as expected",
     "passed": "passes",
 }
-"""What is said of each outcome."""
+"""What is said of each outcome, the worst first."""

@@ -211,11 +211,11 @@ def test_what_becomes_of_a_known_failure(verdict: Verdict, days: int, outcome: s
     assert (found.outcome, found.known, found.at, found.verdict) == (outcome, True, 7.0, verdict)
 
 
-def test_a_known_failure_of_another_subject_is_not_reached() -> None:
+def test_a_known_failure_of_another_subject_is_for_its_gate() -> None:
     known = entry(expires=TODAY - datetime.timedelta(days=9))
     saved = Saved(known.id, known.case, known)
     found = replay(saved, "py:mine:net", judged(Verdict("PASS")), (), TODAY, 0.0)
-    assert (found.outcome, found.note) == ("not_reached", f"it is of the subject {SUBJECT}")
+    assert (found.outcome, found.note) == ("elsewhere", f"it is of the subject {SUBJECT}")
 
 
 @pytest.mark.parametrize(

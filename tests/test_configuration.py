@@ -85,6 +85,7 @@ def test_what_holds_is_what_the_schema_allows(tmp_path: Path) -> None:
     schema = settings.schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(tomllib.loads(ALL), schema)
+    wrong: Any
     for wrong in ({"cases": "12"}, {"casess": 1}, {"lanes": ["fast"]}, {"operators": ["dens"]},
                   {"max_time": "soon"}, {"profiles": {"quick": {"lanes": []}}}):  # fmt: skip
         with pytest.raises(jsonschema.ValidationError):

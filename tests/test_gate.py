@@ -161,6 +161,7 @@ def test_where_only_known_failures_were_met_nothing_is_verified() -> None:
         ("expected", 0, "still fails, as expected (an old kernel)"),
         ("fixed", 0, "is fixed: `backproof baseline prune` takes it out"),
         ("not_reached", 0, "was not reached, so it is not fixed"),
+        ("elsewhere", 0, "is of another subject, so it is not fixed"),
         ("passed", 0, None),
         ("failed", 1, "fails (an old kernel)"),
         ("changed", 1, "fails in another way than is known"),
@@ -183,6 +184,14 @@ def test_each_outcome_of_a_replay_has_its_words_and_its_code(
     assert f"replayed: {kept} of 1 saved case as expected" in text
 
 
+def test_a_saved_case_that_must_pass_must_be_reached() -> None:
+    fog = replayed("not_reached", known=False, verdict=FOG, note="INCONCLUSIVE: fog")
+    assert exit_code(gate(some(PASSED), Budgets(), fog), interrupted=False) == (
+        5, "The saved case dense-bias-float64-0123456789 must pass, and was not reached: "
+        "INCONCLUSIVE: fog.",
+    )  # fmt: skip
+
+
 def test_what_a_replay_says_is_escaped() -> None:
     hostile = replayed("failed", id=streams.HOSTILE, note=streams.HOSTILE)
     summary = gate(some(PASSED), Budgets(), hostile)
@@ -193,7 +202,7 @@ def test_what_a_replay_says_is_escaped() -> None:
 
 
 def test_reports_can_be_made_of_a_gate_s_events(tmp_path: Path) -> None:
-    stream = [
+    stream: list[events.AnyEvent] = [
         streams.started(options={"budgets": events.plain(Budgets(min_cases=9))}),
         replayed("expected"), *some(streams.failed(), PASSED), CaseKnown(id="case-0", known="x"),
         events.RunResumed(kept=2, seconds=1.0), streams.finished(5),
@@ -382,8 +391,8 @@ def test_what_a_gate_does_not_reach_is_not_fixed(here: Path) -> None:
     invoke("baseline", "update", "--reason", "old")
     result = run_gate("reference")  # another subject
     assert result.exit_code == 0
-    assert set(outcomes().values()) == {"not_reached"}
-    assert "was not reached, so it is not fixed" in result.stdout
+    assert set(outcomes().values()) == {"elsewhere"}
+    assert "is of another subject, so it is not fixed" in result.stdout
     assert "nothing to change" in invoke("baseline", "prune").stdout
     assert len(known_ids()) == 2
 

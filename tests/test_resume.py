@@ -210,6 +210,25 @@ def test_events_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     assert sentence(result).endswith("do not begin with a run.")
 
 
+def test_a_check_goes_on_with_its_subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "resumed_net.py").write_text(
+        "import backproof as bp\n"
+        "class Net:\n"
+        "    def describe(self):\n"
+        "        return {'operators': ['dense', 'tanh'], 'losses': ['squared_error'],\n"
+        "                'attributes': {'dense': {'bias': [True]}}}\n"
+        "    def gradients(self, case):\n        return bp.value_and_gradients(case)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    out = tmp_path / "out"
+    arguments = ("check", "py:resumed_net:Net", *QUICK, "--cases", "6", "--output", str(out))
+    assert invoke(*arguments).exit_code == 0
+    whole = log(out)
+    cut(out, 4)
+    assert invoke(*arguments, "--resume").exit_code == 0
+    assert told(log(out)) == told(whole)
+
+
 # --- killed ------------------------------------------------------------------------------
 
 
@@ -227,7 +246,7 @@ def killed(folder: Path, lines: int, *arguments: str) -> None:
 def test_killed_at_any_moment_what_was_verified_is_reportable_and_the_run_goes_on(
     tmp_path: Path,
 ) -> None:
-    arguments = ("--cases", "200", "--max-depth", "2")
+    arguments: tuple[str, ...] = ("--cases", "200", "--max-depth", "2")
     for lines in (1, 7, 30):
         if lines > 1:  # it goes on from where the last kill left it
             arguments = (*arguments[:4], "--resume")

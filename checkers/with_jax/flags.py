@@ -13,8 +13,8 @@ def flags() -> dict[str, str]:
     """The settings of the program around, as `jax` names them, and its devices."""
     return {
         "devices": ", ".join(str(d) for d in jax.devices()),
-        "enable_x64": str(bool(jax.config.jax_enable_x64)),
-        "default_matmul_precision": str(jax.config.jax_default_matmul_precision),
+        "enable_x64": str(bool(jax.config.values["jax_enable_x64"])),
+        "default_matmul_precision": str(jax.config.values["jax_default_matmul_precision"]),
     }
 
 

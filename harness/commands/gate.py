@@ -101,7 +101,7 @@ def resolutions(ctx: Any, param: Any, values: tuple[str, ...]) -> dict[str, floa
 @with_program_options
 @with_options
 @click.pass_context
-def command(ctx: click.RichContext, **given: Any) -> None:
+def command(ctx: click.RichContext, /, **given: Any) -> None:
     """Verify SUBJECT as a pipeline does: the same every time, against budgets.
 
     SUBJECT is one of `backproof check`, or `reference`.  The profile says how much is done;

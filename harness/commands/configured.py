@@ -27,6 +27,12 @@ def configure(ctx: click.Context, param: click.Parameter, file: str | None) -> N
     }
 
 
+def typed(ctx: click.Context) -> set[str]:
+    """The parameters that the command line itself gives."""
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    return {n for n, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
 with_config = click.option(
     "--config",
     metavar="FILE",

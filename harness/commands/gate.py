@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import rich_click as click
-from click.core import ParameterSource
 
 from backproof import baseline, failures, replaying, resuming
 from backproof.architectures.cases import DTYPES
 from backproof.architectures.files import ArchitectureError
 from backproof.campaign import Options
 from backproof.commands.check import options_for, with_program_options
+from backproof.commands.configured import typed
 from backproof.commands.run import Session, a_number, conclude, read_options, with_options
 from backproof.configuration import OF_PROFILES, Found, Value, resolved
 from backproof.errors import Command, UsageProblem, refuse_unknown_fault
@@ -110,10 +110,9 @@ def command(ctx: click.RichContext, /, **given: Any) -> None:
     """
     name = subject_of(given["subject"])
     found: Found = ctx.meta["backproof.configuration"]
-    typed = {n for n in given if ctx.get_parameter_source(n) is ParameterSource.COMMANDLINE}
     values = resolved(found, given["profile"])
-    given = demanded(given, values, typed)
-    if given["profile"] == "nightly" and not {"seed"} & {*typed, *found.environment}:
+    given = demanded(given, values, typed(ctx))
+    if given["profile"] == "nightly" and "seed" not in {*typed(ctx), *found.environment}:
         given["seed"] = explored(given)
     options = replace(
         read_options(given), subject=name, profile=given["profile"], budgets=budgets(given)
@@ -140,7 +139,7 @@ def subject_of(name: str | None) -> str:
     return name
 
 
-def demanded(given: dict[str, Any], values: Mapping[str, Value], typed: set[str]) -> dict[str, Any]:
+def demanded(given: dict[str, Any], values: Mapping[str, Value], said: set[str]) -> dict[str, Any]:
     """What is given, with the profile's part of the configuration where no option says else.
 
     Where somebody chose the number of cases and nobody how many must pass, half of them must.
@@ -149,10 +148,10 @@ def demanded(given: dict[str, Any], values: Mapping[str, Value], typed: set[str]
     for key in OF_PROFILES:
         if key == "min_resolution":
             given[key] = {**values[key].value, **given[key]}
-        elif key not in typed:
+        elif key not in said:
             given[key] = values[key].value
-    chosen = "cases" in typed or not values["cases"].origin.startswith("profile")
-    unsaid = "min_cases" not in typed and values["min_cases"].origin.startswith("profile")
+    chosen = "cases" in said or not values["cases"].origin.startswith("profile")
+    unsaid = "min_cases" not in said and values["min_cases"].origin.startswith("profile")
     if chosen and unsaid and given["cases"]:
         given["min_cases"] = min(given["min_cases"], -(-given["cases"] // 2))
     return given

@@ -15,7 +15,6 @@ from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
 import rich_click as click
-from click.core import ParameterSource
 from rich.console import Console
 
 from backproof import resuming
@@ -31,7 +30,7 @@ from backproof.architectures.named import NAMED
 from backproof.baseline import Entry
 from backproof.campaign import Options, default_workers, run, versions
 from backproof.checkers.verdict import CHECKERS
-from backproof.commands.configured import with_config
+from backproof.commands.configured import typed, with_config
 from backproof.errors import (
     ERROR,
     Command,
@@ -371,12 +370,12 @@ def typed_first(given: dict[str, Any]) -> dict[str, Any]:
     context = click.get_current_context(silent=True)
     if context is None:
         return given
-    typed = {n for n in given if context.get_parameter_source(n) is ParameterSource.COMMANDLINE}
+    said = typed(context)
     out: set[str] = set()
-    if "architecture" in typed:
-        out = {*OF_RANDOM_NETWORKS} - typed
-    elif len(typed & {"activation", "operator"}) == 1:
-        out = {"activation", "operator"} - typed
+    if "architecture" in said:
+        out = {*OF_RANDOM_NETWORKS} - said
+    elif len(said & {"activation", "operator"}) == 1:
+        out = {"activation", "operator"} - said
     return {n: (() if isinstance(v, tuple) else None) if n in out else v for n, v in given.items()}
 
 

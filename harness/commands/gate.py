@@ -54,7 +54,7 @@ def resolutions(ctx: Any, param: Any, values: tuple[str, ...]) -> dict[str, floa
     type=click.Choice(PROFILE_NAMES),
     default=DEFAULTS["profile"],
     show_default=True,
-    help="quick (under a minute), standard, thorough, or nightly, which draws a seed.",
+    help="quick (begins nothing after 45 s), standard, thorough, or nightly (draws a seed).",
 )
 @click.option(
     "--baseline",

@@ -11,14 +11,16 @@ there are.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import itertools
 import os
 import platform
 import shlex
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import monotonic
@@ -26,6 +28,7 @@ from time import monotonic
 import msgspec
 
 from backproof.architectures.cases import Case, draw_case
+from backproof.baseline import Entry, excuse, in_force
 from backproof.checkers.outcome import with_checks
 from backproof.checkers.verdict import CheckerName, Verdict, verify
 from backproof.controls import run_control
@@ -43,12 +46,16 @@ from backproof.foreign import (
 from backproof.jobs import CaseSpec, Job, plan
 from backproof.jobs import Options as Options  # offered here too, beside `run`, which takes them
 from backproof.localisation import located
+from backproof.replaying import Saved, replay
 from backproof.reports.events import (
     AnyEvent,
     CaseFinished,
+    CaseKnown,
     ControlFinished,
     FailureSaved,
+    Replayed,
     RunFinished,
+    RunResumed,
     RunStarted,
 )
 from backproof.reports.exit_codes import exit_code
@@ -59,6 +66,9 @@ from backproof.workers import BrokenExecutor, Workers
 
 AHEAD = 4
 """Jobs queued for each worker."""
+
+AHEAD_IN_TIME = 2
+"""The same under a time limit: what is queued is finished, however late it is by then."""
 
 MOST_FAILURES = 10
 """Failures that are reduced and saved; later ones are reported as they are."""
@@ -183,44 +193,70 @@ def run(
     folder: Path = Path(),
     stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.time,
+    saved: Sequence[Saved] = (),
+    known: Sequence[Entry] = (),
+    before: Sequence[AnyEvent] = (),
+    spent: float = 0.0,
 ) -> Summary:
     """Run a campaign; every event goes to `listen` as it happens.
 
     `save(name, content)` writes a file of a failure below the run's folder, which is
     `folder` to whoever replays it.  The run ends in order, interrupted, after the network
     at hand when `stop()` says so, and at once on a KeyboardInterrupt.  Returns the summary.
+
+    A gate runs the `saved` cases first, and what fails as one of `known` does is told to be
+    known.  An interrupted run goes on after the events `before`, which took `spent` seconds.
     """
-    began = monotonic()
-    events: list[AnyEvent] = []
+    began = monotonic() - spent
+    events: list[AnyEvent] = list(before)
+    today = datetime.datetime.fromtimestamp(clock(), datetime.UTC).date()
+    excuses = in_force(known, options.subject, today)
 
     def emit(event: AnyEvent) -> None:
         events.append(event)
         listen(event)
 
-    emit(
-        RunStarted(
-            at=clock(),
-            seed=options.seed,
-            command=command,
-            subject=options.subject,
-            options=options.as_json(),
-            checkers=options.checkers,
-            versions=versions(),
-            source=source_of(options.subject, options.programs),
+    kept = sum(isinstance(e, CaseFinished) for e in before)
+    if before:
+        emit(RunResumed(at=clock(), kept=kept, seconds=spent))
+    else:
+        emit(
+            RunStarted(
+                at=clock(),
+                seed=options.seed,
+                command=command,
+                subject=options.subject,
+                options=options.as_json(),
+                checkers=options.checkers,
+                versions=versions(),
+                source=source_of(options.subject, options.programs),
+            )
         )
-    )
     interrupted = False
-    saved = 0
+    reduced = sum(isinstance(e, FailureSaved) for e in before)
     try:
-        with contextlib.closing(_results(options, began, stop)) as done:
+        again = {e.id for e in before if isinstance(e, Replayed)}
+        for one in saved:
+            if one.id not in again and not stop():
+                emit(replay(one, options.subject, _as_then(options), known, today, clock()))
+        with contextlib.closing(_results(options, began, stop, kept)) as done:
             for job, results in done:
                 for spec, result in zip(job.cases, results, strict=True):
                     emit(_finished(job, spec, result, clock()))
                     if result.control is not None:
                         emit(_controlled(spec, result.control, clock()))
-                    if result.verdict.status == "FAIL" and saved < MOST_FAILURES:
-                        saved += 1
-                        emit(_save_failure(job, spec, result.verdict, save, folder, stop, clock))
+                    if result.verdict.status != "FAIL":
+                        continue
+                    entry = excuse(excuses, result.verdict, spec.dtype)
+                    if entry is None and reduced < MOST_FAILURES:
+                        reduced += 1
+                        failure = _save_failure(
+                            job, spec, result.verdict, save, folder, stop, clock
+                        )
+                        emit(failure)
+                        entry = excuse(excuses, failure.verdict, spec.dtype, failure.minimal)
+                    if entry is not None:
+                        emit(CaseKnown(at=clock(), id=case_id(spec), known=entry.id))
                 if stop() or (options.fail_fast and any(r.verdict.status in BAD for r in results)):
                     break
         interrupted = stop()
@@ -242,25 +278,40 @@ def run(
     return summarise(events)
 
 
+def _as_then(options: Options) -> Callable[[Case, FailureFile], Verdict]:
+    """A judge who asks of a saved case what its own run asked."""
+
+    def judge_again(case: Case, file: FailureFile) -> Verdict:
+        then = replace(options, checkers=file.checkers, exhaustive=file.exhaustive)
+        return judge(case, then)
+
+    return judge_again
+
+
 def _results(
-    options: Options, began: float, stop: Callable[[], bool]
+    options: Options, began: float, stop: Callable[[], bool], kept: int = 0
 ) -> Generator[tuple[Job, list[Result]]]:
-    """Every job with its results, in the order of the plan; one at least, if time is short."""
+    """Every job with its results, in the order of the plan; one at least, if time is short.
+
+    Those of the first `kept` cases are left out: they are done.
+    """
 
     def goes_on(job: Job) -> bool:
         first = job.cases[0].index == 0
         in_time = options.max_time is None or monotonic() - began < options.max_time
         return (first or in_time) and not stop()
 
-    jobs = itertools.takewhile(goes_on, plan(options))
+    left = (job for job in plan(options) if job.cases[-1].index >= kept)
+    jobs = itertools.takewhile(goes_on, left)
     if options.workers == 1:
         for job in jobs:
             yield job, DECODER.decode(run_job(msgspec.msgpack.encode(job)))
         return
     with Workers(run_job, options.workers) as workers:
         queue: deque[tuple[Job, bytes, Future[bytes]]] = deque()
+        ahead = AHEAD if options.max_time is None else AHEAD_IN_TIME
         while True:
-            for job in itertools.islice(jobs, AHEAD * options.workers - len(queue)):
+            for job in itertools.islice(jobs, ahead * options.workers - len(queue)):
                 encoded = msgspec.msgpack.encode(job)
                 queue.append((job, encoded, workers.ask(encoded)))
             if not queue:

@@ -24,6 +24,8 @@ class Entry(NamedTuple):
 COMMANDS: Mapping[str, Entry] = {
     "run": Entry("run", "command", "Verify the reference on random networks: the main job."),
     "check": Entry("check", "command", "Verify an implementation of yours, in any language."),
+    "gate": Entry("gate", "command", "What a pipeline obeys: profiles, budgets, a baseline."),
+    "baseline": Entry("baseline", "group", "The failures that are known, and until when."),
     "smoke": Entry("smoke", "command", "Try a program that speaks the protocol, step by step."),
     "replay": Entry("replay", "command", "Run a saved failure again."),
     "report": Entry("report", "command", "Make every report again from a run's events."),
@@ -32,7 +34,13 @@ COMMANDS: Mapping[str, Entry] = {
     "train": Entry("train", "train", "Gradient descent, every step verified."),
     "vectors": Entry("vectors", "group", "Gradient test vectors, for checks without Backproof."),
     "selftest": Entry("selftest", "command", "Plant every known fault: is each one found?"),
-    "schema": Entry("schema", "command", "The JSON Schema of an architecture file or a report."),
+    "config": Entry("config", "command", "The configuration, and where each value came from."),
+    "doctor": Entry("doctor", "command", "What of this machine bears on verification."),
+    "schema": Entry(
+        "schema",
+        "command",
+        "JSON Schemas: architecture file, report, configuration.",
+    ),
 }
 
 

@@ -137,17 +137,22 @@ def read(path: str | Path) -> FailureFile:
         raise ArchitectureError(
             f"{path} has format {failure.format}; this version reads up to {FORMAT}"
         )
-    _check_arrays(failure, str(path))
+    check(failure, str(path))
+    return failure
+
+
+def check(failure: FailureFile, source: str) -> None:
+    """ArchitectureError for what the types cannot say: arrays, the subject's name, the verdict."""
+    _check_arrays(failure, source)
     if not is_ours(failure.subject) and not is_foreign(failure.subject):
         raise ArchitectureError(
-            f"{path}: subject must be `reference`, `reference+FAULT`, `py:...`, `cmd:...` or the "
+            f"{source}: subject must be `reference`, `reference+FAULT`, `py:...`, `cmd:...` or the "
             f"name of an installed one, got {failure.subject!r}"
         )
     try:
         verdict_of(failure)
     except msgspec.ValidationError as error:
-        raise ArchitectureError(f"{path}: verdict: {error}") from None
-    return failure
+        raise ArchitectureError(f"{source}: verdict: {error}") from None
 
 
 def _check_arrays(failure: FailureFile, source: str) -> None:

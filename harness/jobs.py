@@ -19,6 +19,7 @@ from backproof.architectures.exactness import is_exact
 from backproof.architectures.generation import Limits, generate
 from backproof.checkers.verdict import CHECKERS, CheckerName
 from backproof.reports.events import plain
+from backproof.reports.gate import Budgets
 from backproof.subjects.capabilities import Capabilities
 from backproof.subjects.process import Limits as ProgramLimits
 
@@ -34,7 +35,10 @@ CONTROL_EVERY = 20
 
 @dataclass(frozen=True)
 class Options:
-    """What a run does.  `cases` or `max_time` (seconds), whichever is reached first."""
+    """What a run does.  `cases` or `max_time` (seconds), whichever is reached first.
+
+    A gate has budgets, which say what it demands, in place of `max_inconclusive`.
+    """
 
     cases: int = 800
     max_time: float | None = None
@@ -51,11 +55,18 @@ class Options:
     max_inconclusive: float = 0.10
     capabilities: Capabilities | None = None
     programs: ProgramLimits = field(default_factory=ProgramLimits)
+    profile: str = ""
+    budgets: Budgets | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """What decides the cases and verdicts; the number of workers does not."""
+        """What decides the cases and verdicts; the number of workers does not.
+
+        A gate's profile and budgets stand there only where there is a gate.
+        """
         options: dict[str, Any] = plain(msgspec.to_builtins(self))
         del options["workers"], options["programs"]
+        if self.budgets is None:
+            del options["profile"], options["budgets"]
         return options
 
 

@@ -61,6 +61,8 @@ def others(c: Comparison) -> Iterator[str]:
     """What else became of cases, counted."""
     if c.still:
         yield f"failing in both runs: {count(len(c.still), 'case')}"
+    if c.excused:
+        yield f"failing here alone, and known: {count(len(c.excused), 'case')}"
     for old, new, n in c.other:
         yield f"{old} there, {new} here: {count(n, 'case')}"
 

@@ -32,7 +32,7 @@ from scipy import special
 
 from ..architectures.architecture import Architecture
 from ..checkers.comparison import Status
-from .events import AnyEvent, CaseFinished, FailureSaved, RunStarted
+from .events import AnyEvent, CaseFinished, CaseKnown, FailureSaved, RunStarted
 from .summary import verdicts_by_operator
 
 BIT = math.log10(2)
@@ -121,8 +121,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     `matched` counts the cases of both, `only_old` and `only_new` those of one alone.
     `failing` went to FAIL, `passing` to PASS; `other` counts the changes that are neither.
     `still` names those that failed and fail; `unmatched` the failures that the new run alone
-    has, of which nothing says that they are old.  Both are ids of the new run.  `differences`
-    are what differs between the runs themselves: (what, old, new).
+    has, of which nothing says that they are old; `excused` the failures of either kind that the
+    new run's baseline knows.  All three are ids of the new run.  `differences` are what differs
+    between the runs themselves: (what, old, new).
     """
 
     matched: int
@@ -133,6 +134,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     other: tuple[tuple[Status, Status, int], ...]
     still: tuple[str, ...]
     unmatched: tuple[str, ...]
+    excused: tuple[str, ...]
     accuracy: tuple[Accuracy, ...]
     speed: tuple[Speed, ...]
     differences: tuple[tuple[str, str, str], ...]
@@ -155,21 +157,25 @@ def compare(old: Iterable[AnyEvent], new: Iterable[AnyEvent]) -> Comparison:
         if b.verdict.status not in ("FAIL", "PASS")
     )
     known = {f.minimal for f in _alone(old)}
+    excused = {e.id for e in new if isinstance(e, CaseKnown)}
+    failing = [_changed(a, b) for a, b in moved if b.verdict.status == "FAIL"]
+    unmatched = [
+        *(c.id for key, c in after.items() if key not in before and c.verdict.status == "FAIL"),
+        *(f.id for f in _alone(new) if f.minimal not in known),
+    ]
     return Comparison(
         matched=len(both),
         only_old=len(before) - len(both),
         only_new=len(after) - len(both),
-        failing=tuple(_changed(a, b) for a, b in moved if b.verdict.status == "FAIL"),
+        failing=tuple(c for c in failing if c.id not in excused),
         passing=tuple(_changed(a, b) for a, b in moved if b.verdict.status == "PASS"),
         other=tuple((a, b, n) for (a, b), n in sorted(counted.items())),
         still=(
             *(b.id for a, b in both if a.verdict.status == b.verdict.status == "FAIL"),
             *(f.id for f in _alone(new) if f.minimal in known),
         ),
-        unmatched=(
-            *(c.id for key, c in after.items() if key not in before and c.verdict.status == "FAIL"),
-            *(f.id for f in _alone(new) if f.minimal not in known),
-        ),
+        unmatched=tuple(id for id in unmatched if id not in excused),
+        excused=tuple(id for id in (*(c.id for c in failing), *unmatched) if id in excused),
         accuracy=tuple(_accuracy(both)),
         speed=tuple(_speed(both)),
         differences=tuple(_differences(_start(old), _start(new))),

@@ -13,14 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from ..architectures.architecture import Architecture
 from ..checkers.verdict import Verdict
 
-VERSION = 1
+VERSION = 2
 """Of the event format; a reader refuses a newer one."""
 
 FILE = "events.ndjson"
@@ -115,7 +115,59 @@ class RunFinished(Event, frozen=True, tag="run_finished", kw_only=True):
     seconds: float = 0.0
 
 
-AnyEvent = RunStarted | CaseFinished | ControlFinished | FailureSaved | RunFinished
+class RunResumed(Event, frozen=True, tag="run_resumed", kw_only=True):
+    """An interrupted run goes on: `kept` cases stand from before, which took `seconds`."""
+
+    kept: int
+    seconds: float = 0.0
+
+
+class CaseKnown(Event, frozen=True, tag="case_known", kw_only=True):
+    """The case `id` failed as a known failure does: `known` is its id in the baseline."""
+
+    id: str
+    known: str
+
+
+Outcome = Literal[
+    "expected",
+    "fixed",
+    "changed",
+    "expired",
+    "not_reached",
+    "failed",
+    "passed",
+    "error",
+    "elsewhere",
+]
+
+
+class Replayed(Event, frozen=True, tag="replayed", kw_only=True):
+    """A saved case that a gate ran again.
+
+    `known` says that it is of the baseline, whose failures are expected, still there or fixed.
+    Of the others it is demanded that they pass.
+    """
+
+    id: str
+    known: bool
+    outcome: Outcome
+    architecture: Architecture
+    verdict: Verdict
+    note: str = ""
+    seconds: float = 0.0
+
+
+AnyEvent = (
+    RunStarted
+    | CaseFinished
+    | ControlFinished
+    | FailureSaved
+    | RunFinished
+    | RunResumed
+    | CaseKnown
+    | Replayed
+)
 
 
 class EventError(ValueError):

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from enum import IntEnum
 
 from .comparing import Comparison
+from .gate import BAD_REPLAYS, WORDS, budgets_of
 from .summary import Failure, Summary
 from .text import count, printable, resolution
 
@@ -41,17 +42,31 @@ def exit_code(
     """The exit code and the reason, one sentence.
 
     `max_inconclusive` is the greatest share of cases that may be INCONCLUSIVE, UNSUPPORTED
-    or TIMEOUT.  `interrupted` is for the run itself, which asks before its last event is
-    written; left out, the events say, and a run without a last event was cut off.  `known`
-    are ids of cases whose FAIL does not count.
+    or TIMEOUT; a gate has budgets in its place.  A failure that is known is no wrong gradient
+    as long as its excuse lasts; `known` are ids of further cases whose FAIL does not count.
+
+    `interrupted` is for the run itself, which asks before its last event is written; left out,
+    the events say, and a run without a last event was cut off.
     """
     wrong = [f for f in summary.failures if f.verdict.status == "FAIL" and f.id not in known]
+    again = [r for r in summary.replays if r.outcome in BAD_REPLAYS]
+    if again and not wrong:
+        return ExitCode.WRONG, (
+            f"{count(len(again), 'saved case')} {'fails' if len(again) == 1 else 'fail'}; "
+            f"first {printable(again[0].id)}, which {WORDS[again[0].outcome]}."
+        )
     if wrong:
         return ExitCode.WRONG, _wrong(summary, wrong)
     errors = [f for f in summary.failures if f.verdict.status == "ERROR"]
     if errors:
         cases = count(len(errors), "case")
         return ExitCode.ERROR, f"{cases} ended in an error of the harness; first {_first(errors)}."
+    broken = [r for r in summary.replays if r.outcome == "error"]
+    if broken:
+        return ExitCode.ERROR, (
+            f"The saved case {printable(broken[0].id)} ended in an error of the harness: "
+            f"{printable(broken[0].reason).rstrip('.')}."
+        )
     controls = summary.controls
     if controls.missed:
         first = controls.missed[0]
@@ -67,7 +82,15 @@ def exit_code(
     passed = summary.counts["PASS"]
     if not passed:
         return ExitCode.NOT_VERIFIED, f"None of {count(summary.cases, 'case')} passed."
-    if summary.undecided > max_inconclusive:
+    if summary.missed:
+        return ExitCode.NOT_VERIFIED, summary.missed[0]
+    unreached = [r for r in summary.replays if r.outcome == "not_reached" and not r.known]
+    if unreached:
+        return ExitCode.NOT_VERIFIED, (
+            f"The saved case {printable(unreached[0].id)} must pass, and was not reached: "
+            f"{printable(unreached[0].note).rstrip('.')}."
+        )
+    if budgets_of(summary.options) is None and summary.undecided > max_inconclusive:
         return ExitCode.NOT_VERIFIED, (
             f"{summary.undecided:.1%} of {count(summary.cases, 'case')} decided nothing; "
             f"the budget allows {max_inconclusive:.1%}."
@@ -183,4 +206,6 @@ def _verified(summary: Summary) -> str:
     controls = summary.controls
     if controls.planted:
         sentence += f"; {controls.caught:,} of {count(controls.planted, 'planted fault')} caught"
+    if summary.excused:
+        sentence += f"; {len(summary.excused):,} failed as is known"
     return sentence + "."

@@ -20,11 +20,14 @@ from .coverage import Coverage, coverage, downstream_of_parameters
 from .events import (
     AnyEvent,
     CaseFinished,
+    CaseKnown,
     ControlFinished,
     FailureSaved,
+    Replayed,
     RunFinished,
     RunStarted,
 )
+from .gate import Replay, budgets_of, missed, replays
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 BAD: tuple[Status, ...] = ("FAIL", "ERROR", "TIMEOUT")
@@ -120,7 +123,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
     `minimal` is the smallest network found that still fails, with its verdict; `cause` is what
     the mistake is, where that is known; `path`, `script`, `page` and `replay` are empty where
-    nothing was saved.
+    nothing was saved.  `known` is the id in the baseline of a failure that is excused.
     """
 
     id: str
@@ -137,6 +140,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     script: str = ""
     page: str = ""
     replay: str = ""
+    known: str = ""
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +157,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     `undecided` is the share of the cases that were INCONCLUSIVE, UNSUPPORTED or TIMEOUT.
     `exit_code` and `reason` are None where the run was cut off before it said.  `started`
     is in seconds since 1970; it, `seconds` and `cases_per_second` alone depend on the clock.
+    `failures` are those that count; `excused` are of a gate's baseline, and do not.  `missed`
+    holds a sentence for each of its budgets that was not kept, `replays` the saved cases that it
+    ran again.
     """
 
     subject: str
@@ -180,6 +187,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     started: float
     seconds: float
     cases_per_second: float
+    excused: tuple[Failure, ...] = ()
+    missed: tuple[str, ...] = ()
+    replays: tuple[Replay, ...] = ()
 
 
 def summarise(events: Iterable[AnyEvent]) -> Summary:
@@ -191,6 +201,9 @@ def summarise(events: Iterable[AnyEvent]) -> Summary:
     counts = _counts(c.verdict.status for c in cases)
     undecided = counts["INCONCLUSIVE"] + counts["UNSUPPORTED"] + counts["TIMEOUT"]
     seconds = end.seconds if end else _span(events)
+    covered = coverage(cases)
+    budgets = budgets_of(start.options) if start else None
+    failures = _failures(cases, _of(events, FailureSaved), _of(events, CaseKnown))
     return Summary(
         subject=start.subject if start else "",
         seed=start.seed if start else None,
@@ -210,13 +223,16 @@ def summarise(events: Iterable[AnyEvent]) -> Summary:
         by_checker=_checkers(cases),
         claims=_claims(cases),
         groups=_groups(cases),
-        coverage=coverage(cases),
+        coverage=covered,
         reasons=_reasons(cases),
         controls=_controls(_of(events, ControlFinished)),
-        failures=_failures(cases, _of(events, FailureSaved)),
+        failures=tuple(f for f in failures if not f.known),
+        excused=tuple(f for f in failures if f.known),
         started=start.at if start else 0.0,
         seconds=seconds,
         cases_per_second=len(cases) / seconds if seconds > 0 else 0.0,
+        missed=missed(budgets, cases, covered) if budgets else (),
+        replays=replays(_of(events, Replayed)),
     )
 
 
@@ -412,10 +428,15 @@ def _missed(c: ControlFinished) -> Missed:
     )
 
 
-def _failures(cases: Sequence[CaseFinished], saved: Sequence[FailureSaved]) -> tuple[Failure, ...]:
+def _failures(
+    cases: Sequence[CaseFinished], saved: Sequence[FailureSaved], known: Sequence[CaseKnown]
+) -> tuple[Failure, ...]:
     by_id = {s.id: s for s in saved}
+    excused = {k.id: k.known for k in known}
     failures = [
-        _failure(c, by_id.get(c.id)) for c in cases if c.verdict.status in BAD or c.id in by_id
+        _failure(c, by_id.get(c.id), excused.get(c.id, ""))
+        for c in cases
+        if c.verdict.status in BAD or c.id in by_id
     ]
     orphans = by_id.keys() - {c.id for c in cases}
     failures += [_orphan(by_id[id]) for id in sorted(orphans)]
@@ -423,7 +444,7 @@ def _failures(cases: Sequence[CaseFinished], saved: Sequence[FailureSaved]) -> t
     return tuple(sorted(failures, key=lambda f: order.get(f.verdict.status, len(BAD))))
 
 
-def _failure(case: CaseFinished, saved: FailureSaved | None) -> Failure:
+def _failure(case: CaseFinished, saved: FailureSaved | None, known: str) -> Failure:
     return Failure(
         id=case.id,
         index=case.index,
@@ -439,6 +460,7 @@ def _failure(case: CaseFinished, saved: FailureSaved | None) -> Failure:
         script=saved.script if saved else "",
         page=saved.page if saved else "",
         replay=saved.replay if saved else "",
+        known=known,
     )
 
 

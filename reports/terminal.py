@@ -6,6 +6,7 @@ taken for a style.  A status is always a word; colour only repeats it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from rich.text import Text
 from ..checkers.comparison import Comparison, Status
 from .coverage import Coverage
 from .exit_codes import ExitCode, headline, outcome
+from .gate import BAD_REPLAYS, WORDS
 from .summary import Claimed, Controls, Counts, Failure, Row, Summary
 from .text import count, cut, duration, number, printable, resolution
 
@@ -41,6 +43,7 @@ def render(summary: Summary, console: Console, folder: str | Path | None = None)
     code, reason = outcome(summary)
     echo(console, (headline(summary), "bold green" if code is ExitCode.VERIFIED else "bold red"),
            (f"  {printable(reason)}", "bold"))  # fmt: skip
+    _gate(summary, reason, console)
     echo(console, (_run_line(summary), ""))
     foreign = bool(summary.subject) and not summary.subject.startswith("reference")
     operators = summary.configurations if foreign else summary.operators
@@ -63,6 +66,29 @@ def render(summary: Summary, console: Console, folder: str | Path | None = None)
     if folder is not None:
         console.print()
         echo(console, (f"reports in {printable(str(folder))}", ""))
+
+
+def _gate(summary: Summary, told: str, console: Console) -> None:
+    """A line for each missed budget but the one that is told, and for what the replays say."""
+    for sentence in summary.missed:
+        if sentence != told:
+            echo(console, ("budget missed", "bold red"), (f"  {sentence}", ""))
+    for r in summary.replays:
+        if r.outcome == "passed":
+            continue
+        style = STYLES["FAIL"] if r.outcome in BAD_REPLAYS else STYLES["INCONCLUSIVE"]
+        text = f"  {r.id} {WORDS[r.outcome]}"
+        why = r.note or (r.reason if r.outcome in BAD_REPLAYS else "")
+        word = "known" if r.known else "saved"
+        text += f" ({cut(why, 200)})" if why else ""
+        echo(console, (word, style), (printable(text), ""))
+    if summary.replays:
+        kept = sum(r.outcome in ("passed", "expected", "fixed") for r in summary.replays)
+        cases = count(len(summary.replays), "saved case")
+        echo(console, (f"replayed: {kept:,} of {cases} as expected", ""))
+    excused = Counter(f.known for f in summary.excused)
+    for id, n in sorted(excused.items()):
+        echo(console, (f"{count(n, 'case')} failed as {printable(id)} does, which is known", ""))
 
 
 _LEGEND = (

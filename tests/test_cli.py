@@ -234,7 +234,7 @@ def test_3_what_was_not_foreseen_is_an_error_with_its_traceback(
     def broken(*arguments: Any, **options: Any) -> Any:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("backproof.commands.schema.schema", broken)
+    monkeypatch.setattr("backproof.architectures.files.schema", broken)
     monkeypatch.setattr(sys, "argv", ["backproof", "schema"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
@@ -340,8 +340,8 @@ def test_4_bad_input_is_one_sentence(arguments: str, words: str, tmp_path: Path)
         ("schema x", "Got unexpected extra argument (x)"),
         (
             "frobnicate",
-            "No command 'frobnicate'; there are run, check, smoke, replay, report, ops, explain, "
-            "train, vectors, selftest, schema.",
+            "No command 'frobnicate'; there are run, check, gate, baseline, smoke, replay, report, "
+            "ops, explain, train, vectors, selftest, config, doctor, schema.",
         ),
         ("--frobnicate", "No such option '--frobnicate'."),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -27,28 +28,41 @@ with_timeout = click.option(
 """How long a program may take; `backproof smoke` has the option too."""
 
 
+PROGRAM_OPTIONS = (
+    with_timeout,
+    click.option(
+        "--start-timeout",
+        type=Duration(),
+        default=ProgramLimits.start,
+        show_default=True,
+        help="Seconds in which a program must have started.",
+    ),
+    click.option(
+        "--memory",
+        type=click.IntRange(1),
+        help="MiB of address space that a program may have.  [default: any]",
+    ),
+    click.option(
+        "--max-answer",
+        type=click.IntRange(1),
+        default=ProgramLimits.output // 2**20,
+        show_default=True,
+        help="MiB that one answer of a program may have.",
+    ),
+)
+"""How `check` and `gate` watch a program."""
+
+
+def with_program_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command with them, in their order."""
+    for option in reversed(PROGRAM_OPTIONS):
+        function = option(function)
+    return function
+
+
 @click.command(cls=Command)
 @click.argument("subject", metavar="SUBJECT")
-@with_timeout
-@click.option(
-    "--start-timeout",
-    type=Duration(),
-    default=ProgramLimits.start,
-    show_default=True,
-    help="Seconds in which a program must have started.",
-)
-@click.option(
-    "--memory",
-    type=click.IntRange(1),
-    help="MiB of address space that a program may have.  [default: any]",
-)
-@click.option(
-    "--max-answer",
-    type=click.IntRange(1),
-    default=ProgramLimits.output // 2**20,
-    show_default=True,
-    help="MiB that one answer of a program may have.",
-)
+@with_program_options
 @with_options
 def command(**given: Any) -> None:
     """Verify an implementation of yours on random networks of what it can do.
@@ -61,6 +75,15 @@ def command(**given: Any) -> None:
     name = given["subject"]
     if is_ours(name):
         raise UsageProblem(f"{name} is ours: `backproof run` verifies it.")
+    options = options_for(name, read_options(given), given)
+    try:
+        conclude(options, given)
+    except NoNetwork as error:
+        raise UsageProblem(f"{name}: {error}.") from None
+
+
+def options_for(name: str, options: Options, given: dict[str, Any]) -> Options:
+    """The options for somebody else's subject: what it declares.  UsageProblem without it."""
     programs = ProgramLimits(
         start=given["start_timeout"],
         answer=given["timeout"],
@@ -71,15 +94,11 @@ def command(**given: Any) -> None:
         capabilities = opened(name, programs).capabilities
     except SubjectAbsent as absent:
         raise UsageProblem(f"{str(absent).rstrip('.')}.") from None
-    options = replace(read_options(given), subject=name, programs=programs)
+    options = replace(options, subject=name, programs=programs)
     _refuse_undeclared(options, capabilities, given)
     try:
-        options = within(options, capabilities)
+        return within(options, capabilities)
     except ValueError as error:
-        raise UsageProblem(f"{name}: {error}.") from None
-    try:
-        conclude(options, given)
-    except NoNetwork as error:
         raise UsageProblem(f"{name}: {error}.") from None
 
 

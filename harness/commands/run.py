@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
@@ -17,6 +17,7 @@ from typing import Any, NoReturn, Self
 import rich_click as click
 from rich.console import Console
 
+from backproof import resuming
 from backproof.architectures import files
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import DTYPES, LANES, DType
@@ -26,8 +27,10 @@ from backproof.architectures.growing import exact_names
 from backproof.architectures.limits import ACTIVATION_NAMES, LOSS_NAMES, OPERATOR_NAMES
 from backproof.architectures.loss_strategies import EXACT_LOSSES
 from backproof.architectures.named import NAMED
-from backproof.campaign import Options, default_workers, run
+from backproof.baseline import Entry
+from backproof.campaign import Options, default_workers, run, versions
 from backproof.checkers.verdict import CHECKERS
+from backproof.commands.configured import typed, with_config
 from backproof.errors import (
     ERROR,
     Command,
@@ -36,12 +39,15 @@ from backproof.errors import (
     show,
     usage_problems,
 )
+from backproof.locks import locked
 from backproof.planting import BY_NAME
+from backproof.replaying import Saved
 from backproof.reports.events import AnyEvent
 from backproof.reports.progress import LiveProgress
 from backproof.reports.summary import Summary
 from backproof.reports.terminal import render
 from backproof.reports.write import REPORTS, EventWriter, write, write_all
+from backproof.settings import seconds
 
 OUTPUT = "reports/out"
 
@@ -86,10 +92,10 @@ class Duration(click.ParamType[float]):
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
         if isinstance(value, float):
             return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", value.strip())
-        if not match or float(match[1]) <= 0:
+        found = seconds(value)
+        if found is None:
             self.fail(f"{value!r} is not a duration such as 90s, 2m or 1h", param, ctx)
-        return float(match[1]) * {"h": 3600, "m": 60}.get(match[2], 1)
+        return found
 
 
 def one_of(names: Iterable[str]) -> Callable[..., tuple[str, ...]]:
@@ -220,7 +226,11 @@ OPTIONS = (
         show_default=True,
         help="Where events and reports go.",
     ),
+    click.option(
+        "--resume", is_flag=True, help="Go on with the run in DIR that was interrupted, if any."
+    ),
     click.option("--quiet", is_flag=True, help="No progress, and one line at the end."),
+    with_config,
 )
 """What `run` and `check` have in common."""
 
@@ -255,11 +265,63 @@ def command(**given: Any) -> None:
     conclude(options, given)
 
 
-def conclude(options: Options, given: dict[str, Any]) -> NoReturn:
-    """Run, and end with its exit code."""
-    folder = prepare_folder(Path(given["output"]))
+@dataclass(frozen=True)
+class Session:
+    """What a run has besides its options: a gate's saved cases, and what stands from before."""
+
+    saved: tuple[Saved, ...] = ()
+    known: tuple[Entry, ...] = ()
+    before: tuple[AnyEvent, ...] = ()
+    spent: float = 0.0
+
+
+def conclude(
+    options: Options,
+    given: dict[str, Any],
+    session: Session = Session(),
+    after: Callable[[Path], None] = lambda folder: None,
+) -> NoReturn:
+    """Run, and end with its exit code; `after` is called with the folder before it is let go."""
+    folder = Path(given["output"])
     command = recorded(sys.argv[1:])
-    sys.exit(run_into(folder, options, command=command, quiet=given["quiet"]))
+    with holding(folder):
+        if given["resume"]:
+            session = resumed(folder, options, session)
+        if not session.before:
+            prepare_folder(folder)
+        code = run_into(folder, options, command=command, quiet=given["quiet"], session=session)
+        after(folder)
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Make a folder and keep other runs out of it.  UsageProblem where that cannot be."""
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folder))
+        except OSError as error:
+            raise _unwriteable(folder, error) from None
+        yield
+
+
+def resumed(folder: Path, options: Options, session: Session) -> Session:
+    """The session with what stands of the run in the folder, if it was interrupted there."""
+    found = resuming.earlier(folder)
+    if not found:
+        return session
+    resuming.refuse_others(found, options, versions(), folder)
+    kept = resuming.kept(found, options)
+    try:
+        resuming.rewrite(folder, kept)
+    except OSError as error:
+        raise _unwriteable(folder, error) from None
+    return replace(session, before=tuple(kept), spent=resuming.spent(found))
+
+
+def _unwriteable(folder: Path, error: OSError) -> UsageProblem:
+    return UsageProblem(f"--output {folder}: {error.strerror or 'cannot be written'}.")
 
 
 def recorded(arguments: list[str]) -> str:
@@ -271,13 +333,16 @@ def recorded(arguments: list[str]) -> str:
     for word in words:
         if word in ("--workers", "--output"):
             next(words, None)
-        elif word != "--quiet" and not word.startswith(("--workers=", "--output=")):
+        elif word not in ("--quiet", "--resume") and not word.startswith(
+            ("--workers=", "--output=")
+        ):
             kept.append(shlex.quote(word))
     return " ".join(kept)
 
 
 def read_options(given: dict[str, Any]) -> Options:
     """The options of a run.  UsageProblem for what makes no sense together."""
+    given = typed_first(given)
     limits, network = _networks(given)
     if given["lane"] == ("exact",):
         _check_exact(limits, network, given["dtype"] or DTYPES)
@@ -298,6 +363,20 @@ def read_options(given: dict[str, Any]) -> Options:
         workers=given["workers"] or default_workers(cases),
         max_inconclusive=given["max_inconclusive"],
     )
+
+
+def typed_first(given: dict[str, Any]) -> dict[str, Any]:
+    """Without what the configuration says of random networks where the command line gainsays it."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return given
+    said = typed(context)
+    out: set[str] = set()
+    if "architecture" in said:
+        out = {*OF_RANDOM_NETWORKS} - said
+    elif len(said & {"activation", "operator"}) == 1:
+        out = {"activation", "operator"} - said
+    return {n: (() if isinstance(v, tuple) else None) if n in out else v for n, v in given.items()}
 
 
 OF_RANDOM_NETWORKS = {
@@ -363,8 +442,7 @@ def prepare_folder(folder: Path) -> Path:
                 (folder / "failures").rmdir()
         events.touch()
     except OSError as error:
-        reason = error.strerror or "cannot be written"
-        raise UsageProblem(f"--output {folder}: {reason}.") from None
+        raise _unwriteable(folder, error) from None
     return folder
 
 
@@ -374,14 +452,21 @@ def _saved(folder: Path) -> Iterator[Path]:
     return (path for path in (folder / "failures").glob("case-*") if name.fullmatch(path.name))
 
 
-def run_into(folder: Path, options: Options, *, command: str, quiet: bool) -> int:
+def run_into(
+    folder: Path,
+    options: Options,
+    *,
+    command: str,
+    quiet: bool,
+    session: Session = Session(),
+) -> int:
     """Run, keep the events and write the reports; the exit code.
 
     A disk that fills up costs the files, never the verdict on the terminal.
     """
     errors = Console(stderr=True)
     problems: list[str] = []
-    events: list[AnyEvent] = []
+    events = list(session.before)
 
     def attempt(what: str, action: Callable[[], Any]) -> None:
         try:
@@ -408,6 +493,8 @@ def run_into(folder: Path, options: Options, *, command: str, quiet: bool) -> in
         LiveProgress(errors, options.cases or None, options.max_time, quiet=quiet) as progress,
     ):
         last.callback(attempt, str(path), writer.close)
+        for event in session.before:
+            progress.advance(event)
 
         def listen(event: AnyEvent) -> None:
             events.append(event)
@@ -415,7 +502,16 @@ def run_into(folder: Path, options: Options, *, command: str, quiet: bool) -> in
             attempt(str(path), lambda: writer.write(event))
 
         summary = run(
-            options, listen, command=command, save=save, folder=folder, stop=interruption.asked
+            options,
+            listen,
+            command=command,
+            save=save,
+            folder=folder,
+            stop=interruption.asked,
+            saved=session.saved,
+            known=session.known,
+            before=session.before,
+            spent=session.spent,
         )
     attempt(f"the reports in {folder}", lambda: write_all(folder, events))
     code = summary.exit_code or (ERROR if problems else 0)

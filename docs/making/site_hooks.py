@@ -1,0 +1,163 @@
+"""What MkDocs is told beyond mkdocs.yml: generated pages, and links that hold here and there.
+
+The pages of docs/ are read in two places, on GitHub and on the site, and a link in them is a
+path in the repository.  Where it leaves docs/, the file that it leads to is put on the site as
+a page under repository/, source code in a block.
+
+    <!-- generated: NAME -->    in a page stands for what a function of ours makes of the code
+    <!-- api: NAME -->          for the documentation of a public name
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import site_commands
+import site_conventions
+import site_events
+import site_settings
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files, InclusionLevel
+from mkdocs.structure.pages import Page
+from site_maths import FENCE, Maths
+
+ROOT = Path(__file__).resolve().parents[2]
+REPOSITORY = "repository/"
+
+GENERATED: Mapping[str, Callable[[], str]] = {
+    "commands": site_commands.page,
+    "conventions": site_conventions.page,
+    "settings": site_settings.page,
+    "events": site_events.events,
+    "report": site_events.report,
+}
+"""What a page may ask for by `<!-- generated: NAME -->`."""
+
+MARK = re.compile(r"<!-- generated: (\w+) -->")
+API = re.compile(r"<!-- api: ([\w.]+) -->")
+LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
+SPAN = re.compile(r"`[^`\n]+`")
+
+LANGUAGES = {".c": "c", ".json": "json", ".mjs": "js", ".py": "python", ".toml": "toml",
+             ".yml": "yaml", ".yaml": "yaml"}  # fmt: skip
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Formulas; and a folder in the navigation, `name/`, for all of its pages."""
+    config.markdown_extensions.append(Maths())  # type: ignore[arg-type]
+    config.nav = _expanded(config.nav, Path(config.docs_dir))
+    return config
+
+
+def _expanded(nav: Any, docs: Path) -> Any:
+    if isinstance(nav, list):
+        return [_expanded(entry, docs) for entry in nav]
+    if isinstance(nav, dict):
+        return {title: _expanded(entry, docs) for title, entry in nav.items()}
+    if isinstance(nav, str) and nav.endswith("/"):
+        pages = sorted((docs / nav).rglob("*.md"), key=lambda p: (p.name != "index.md", p))
+        return [page.relative_to(docs).as_posix() for page in pages]
+    return nav
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Put on the site what its pages lead to outside of docs/, and what these lead to."""
+    todo = [f.src_uri for f in files.documentation_pages()]
+    todo += [uri for uri in _entries(config.nav) if uri.startswith(REPOSITORY)]
+    seen = set(todo)
+    while todo:
+        uri = todo.pop()
+        path = ROOT / of_repository(uri)
+        if uri.startswith(REPOSITORY) and path.is_file():
+            files.append(_published(path, uri, config))
+        if not path.is_file() or path.suffix != ".md":
+            continue
+        text = path.read_text(encoding="utf-8")
+        for target in _targets(text):
+            found = site_uri(posixpath.dirname(of_repository(uri)), target)
+            if found.startswith(REPOSITORY) and found not in seen:
+                seen.add(found)
+                todo.append(found)
+    return files
+
+
+def _entries(nav: Any) -> Iterator[str]:
+    if isinstance(nav, str):
+        yield nav
+    for entry in nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else ():
+        yield from _entries(entry)
+
+
+def of_repository(uri: str) -> str:
+    """The path in the repository of a page of the site."""
+    if not uri.startswith(REPOSITORY):
+        return f"docs/{uri}"
+    path = uri.removeprefix(REPOSITORY)
+    return path if (ROOT / path).is_file() else path.removesuffix(".md")
+
+
+def site_uri(folder: str, target: str) -> str:
+    """Where on the site a link leads that stands in a folder of the repository."""
+    path = posixpath.normpath(posixpath.join(folder, target))
+    if path.startswith("docs/"):
+        return path.removeprefix("docs/")
+    return REPOSITORY + (path if path.endswith(".md") else f"{path}.md")
+
+
+def _published(path: Path, uri: str, config: MkDocsConfig) -> File:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".md":
+        name = path.relative_to(ROOT).as_posix()
+        text = f"# {name}\n\n````{LANGUAGES.get(path.suffix, 'text')}\n{text}\n````\n"
+    return File.generated(config, uri, content=text, inclusion=InclusionLevel.NOT_IN_NAV)
+
+
+def _targets(text: str) -> Iterator[str]:
+    text = SPAN.sub("", FENCE.sub("", text))
+    yield from (m[2] for m in LINK.finditer(text) if "://" not in m[2] and m[2] != "mailto")
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """What is generated, and every link as it is on the site."""
+    markdown = MARK.sub(lambda m: GENERATED[m[1]](), markdown)
+    markdown = API.sub(r"::: \1", markdown)
+    if page.file.src_uri.startswith(REPOSITORY) and not of_repository(
+        page.file.src_uri
+    ).endswith(".md"):
+        return markdown
+    folder = posixpath.dirname(of_repository(page.file.src_uri))
+
+    def moved(match: re.Match[str]) -> str:
+        if "://" in match[2]:
+            return match[0]
+        here = posixpath.dirname(page.file.src_uri) or "."
+        target = posixpath.relpath(site_uri(folder, match[2]), here)
+        return f"{match[1]}{target}{match[3] or ''}{match[4]}"
+
+    return _outside_code(markdown, lambda text: LINK.sub(moved, text))
+
+
+def _outside_code(text: str, change: Callable[[str], str]) -> str:
+    """A page with `change` made in all of it but code."""
+    done, at = [], 0
+    spans = sorted(
+        (m for pattern in (FENCE, SPAN) for m in pattern.finditer(text)), key=lambda m: m.start()
+    )
+    for span in spans:
+        if span.start() < at:
+            continue
+        done += [change(text[at : span.start()]), span[0]]
+        at = span.end()
+    return "".join([*done, change(text[at:])])
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Nothing of the theme is kept that would be fetched from elsewhere, or is for nobody."""
+    for unused in ("sitemap.xml", "sitemap.xml.gz"):
+        (Path(config.site_dir) / unused).unlink(missing_ok=True)
+    shutil.rmtree(Path(config.site_dir) / "assets" / "javascripts" / "lunr" / "min", True)

@@ -1,4 +1,4 @@
-"""The documents point to what exists."""
+"""The documents point to what exists, and what stands in them runs."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers_docs import PAGES, ROOT, Block, World, assert_said, blocks
 
 from backproof.architectures.cases import draw_case
 from backproof.architectures.generation import Limits, generate
 from backproof.checkers.verdict import verify
 from backproof.subjects.python import PythonSubject
 
-ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted(
-    p for p in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")) if p.name != "operators.md"
-)
 LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
+RUN = ("python", "sh", "json", "toml")
+"""Languages whose blocks are run, or read by what reads such files."""
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
 
 
 def links(document: Path) -> list[str]:
@@ -25,10 +28,10 @@ def links(document: Path) -> list[str]:
     return [link for link in found if "://" not in link]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
-def test_every_relative_link_leads_somewhere(document: Path) -> None:
-    for link in links(document):
-        assert (document.parent / link).exists(), link
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    for link in links(page):
+        assert (page.parent / link).exists(), link
 
 
 def test_the_table_of_operators_links_each_derivation() -> None:
@@ -38,28 +41,42 @@ def test_the_table_of_operators_links_each_derivation() -> None:
     assert len(pages) > 60
 
 
-CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
-EXAMPLES = [
-    (document, i, code)
-    for document in DOCUMENTS
-    for i, code in enumerate(CODE.findall(document.read_text(encoding="utf-8")))
-]
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_block_is_run_or_says_why_not(page: Path) -> None:
+    for block in blocks(page):
+        assert block.language, f"{block.name}: say what it is: python, sh, text, ..."
+        if block.language in (*RUN, "text", "math") or "edit" in block.marks:
+            continue
+        other = block.marks.get("checked by")
+        assert other or block.marks.get("not run"), f"{block.name}: it is not run, and says no why"
+        if other:
+            assert page.name in (ROOT / other).read_text(encoding="utf-8"), other
 
 
 @pytest.mark.parametrize(
-    "document, i, code", EXAMPLES, ids=[f"{d.name}-{i}" for d, i, _ in EXAMPLES]
+    "page",
+    [p for p in PAGES if any(b.language in RUN for b in blocks(p))],
+    ids=name_of,
 )
-def test_the_code_in_a_document_runs(
-    document: Path, i: int, code: str, capsys: pytest.CaptureFixture[str]
+def test_the_blocks_of_a_page_run(
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    exec(compile(code, f"{document.name}, example {i}", "exec"), {"__name__": "example"})
-    assert "Traceback" not in capsys.readouterr().err
+    world = World(tmp_path, monkeypatch)
+    before: Block | None = None
+    for block in blocks(page):
+        world.run(block, capsys)
+        if block.language == "text" and before is not None and before.language == "python":
+            assert_said(block, world.said)
+        before = block
 
 
 def test_the_network_by_hand_in_the_tutorial_is_verified() -> None:
-    text = (ROOT / "docs" / "subjects.md").read_text(encoding="utf-8")
+    (code,) = (b.code for b in blocks(ROOT / "docs" / "subjects.md") if "class Net" in b.code)
     defined: dict[str, Any] = {}
-    exec(CODE.findall(text)[0], defined)
+    exec(code, defined)
     subject = PythonSubject("the tutorial's", defined["Net"])
     can, found = subject.capabilities, 0
     limits = Limits(operators=can.operators or (), losses=can.losses or ())

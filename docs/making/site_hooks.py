@@ -126,9 +126,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """What is generated, and every link as it is on the site."""
     markdown = MARK.sub(lambda m: GENERATED[m[1]](), markdown)
     markdown = API.sub(r"::: \1", markdown)
-    if page.file.src_uri.startswith(REPOSITORY) and not of_repository(
-        page.file.src_uri
-    ).endswith(".md"):
+    if page.file.src_uri.startswith(REPOSITORY) and not of_repository(page.file.src_uri).endswith(
+        ".md"
+    ):
         return markdown
     folder = posixpath.dirname(of_repository(page.file.src_uri))
 

@@ -69,4 +69,6 @@ class Maths(Extension):
     """The extension of Python-Markdown."""
 
     def extendMarkdown(self, md: Markdown) -> None:
-        md.preprocessors.register(Formulas(md), "maths", 40)  # before fences and HTML
+        md.preprocessors.register(
+            Formulas(md), "maths", 28
+        )  # after whitespace, before fences and HTML

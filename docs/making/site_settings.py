@@ -68,7 +68,9 @@ def in_words(kind: Any) -> str:
         ends = [e for note in notes if isinstance(note, msgspec.Meta) for e in _ends(note)]
         return " ".join([in_words(inner), *ends])
     if get_origin(kind) in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(in_words(k) for k in get_args(kind) if k is not type(None)))
+        return " or ".join(
+            dict.fromkeys(in_words(k) for k in get_args(kind) if k is not type(None))
+        )
     if get_origin(kind) is Literal:
         return f"one of {_listed(get_args(kind))}"
     if get_origin(kind) is dict:
@@ -140,7 +142,10 @@ def _options(key: str) -> dict[str, click.Option]:
 def profiles() -> str:
     """What each profile of the gate sets of itself."""
     keys = [k for k in profile_keys() if any(getattr(p, k) is not None for p in PROFILES.values())]
-    lines = [f"| profile | {' | '.join(f'`{k}`' for k in keys)} |", f"| --- {'| --- ' * len(keys)}|"]
+    lines = [
+        f"| profile | {' | '.join(f'`{k}`' for k in keys)} |",
+        f"| --- {'| --- ' * len(keys)}|",
+    ]
     for name, profile in PROFILES.items():
         said = ("" if (v := getattr(profile, k)) is None else f"{v:g}" for k in keys)
         lines.append(f"| `{name}` | {' | '.join(said)} |")
@@ -155,4 +160,3 @@ def profiles() -> str:
 
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{n}`" for n in names)
-

@@ -49,7 +49,7 @@ LANGUAGES = {".c": "c", ".json": "json", ".mjs": "js", ".py": "python", ".toml":
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Formulas; and a folder in the navigation, `name/`, for all of its pages."""
-    config.markdown_extensions.append(Maths())  # type: ignore[arg-type]
+    config.markdown_extensions.append(Maths())
     config.nav = _expanded(config.nav, Path(config.docs_dir))
     return config
 

@@ -60,12 +60,12 @@ def _scrolling(html: str) -> str:
     return f'<div class="maths" tabindex="0">{html}</div>'
 
 
-class Formulas(Preprocessor):
+class Formulas(Preprocessor):  # type: ignore[misc]
     def run(self, lines: list[str]) -> list[str]:
         return rendered("\n".join(lines), self.md.htmlStash.store).split("\n")
 
 
-class Maths(Extension):
+class Maths(Extension):  # type: ignore[misc]
     """The extension of Python-Markdown."""
 
     def extendMarkdown(self, md: Markdown) -> None:

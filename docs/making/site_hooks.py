@@ -6,6 +6,7 @@ a page under repository/, source code in a block.
 
     <!-- generated: NAME -->    in a page stands for what a function of ours makes of the code
     <!-- api: NAME -->          for the documentation of a public name
+    > Read on GitHub, ...       is a paragraph for readers there, and is left out here
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ GENERATED: Mapping[str, Callable[[], str]] = {
 }
 """What a page may ask for by `<!-- generated: NAME -->`."""
 
+ONLY_THERE = re.compile(r"^> Read on GitHub[^\n]*\n\n", re.MULTILINE)
 MARK = re.compile(r"<!-- generated: (\w+) -->")
 API = re.compile(r"<!-- api: ([\w.]+) -->")
 LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
@@ -124,6 +126,7 @@ def _targets(text: str) -> Iterator[str]:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """What is generated, and every link as it is on the site."""
+    markdown = ONLY_THERE.sub("", markdown)
     markdown = MARK.sub(lambda m: GENERATED[m[1]](), markdown)
     markdown = API.sub(r"::: \1", markdown)
     if page.file.src_uri.startswith(REPOSITORY) and not of_repository(page.file.src_uri).endswith(

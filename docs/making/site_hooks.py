@@ -50,25 +50,14 @@ LANGUAGES = {".c": "c", ".json": "json", ".mjs": "js", ".py": "python", ".toml":
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Formulas; and a folder in the navigation, `name/`, for all of its pages."""
+    """Formulas are made by an extension of ours."""
     config.markdown_extensions.append(Maths())
-    config.nav = _expanded(config.nav, Path(config.docs_dir))
     return config
-
-
-def _expanded(nav: Any, docs: Path) -> Any:
-    if isinstance(nav, list):
-        return [_expanded(entry, docs) for entry in nav]
-    if isinstance(nav, dict):
-        return {title: _expanded(entry, docs) for title, entry in nav.items()}
-    if isinstance(nav, str) and nav.endswith("/"):
-        pages = sorted((docs / nav).rglob("*.md"), key=lambda p: (p.name != "index.md", p))
-        return [page.relative_to(docs).as_posix() for page in pages]
-    return nav
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Put on the site what its pages lead to outside of docs/, and what these lead to."""
+    made = {f.src_uri: f.content_string for f in files.documentation_pages() if f.generated_by}
     todo = [f.src_uri for f in files.documentation_pages()]
     todo += [uri for uri in _entries(config.nav) if uri.startswith(REPOSITORY)]
     seen = set(todo)
@@ -77,11 +66,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         path = ROOT / of_repository(uri)
         if uri.startswith(REPOSITORY) and path.is_file():
             files.append(_published(path, uri, config))
-        if not path.is_file() or path.suffix != ".md":
+        if uri not in made and not (path.suffix == ".md" and path.is_file()):
             continue
-        text = path.read_text(encoding="utf-8")
+        text = made[uri] if uri in made else path.read_text(encoding="utf-8")
         for target in _targets(text):
-            found = site_uri(posixpath.dirname(of_repository(uri)), target)
+            found = site_uri(posixpath.dirname(of_repository(uri)), target, files)
             if found.startswith(REPOSITORY) and found not in seen:
                 seen.add(found)
                 todo.append(found)
@@ -103,11 +92,17 @@ def of_repository(uri: str) -> str:
     return path if (ROOT / path).is_file() else path.removesuffix(".md")
 
 
-def site_uri(folder: str, target: str) -> str:
-    """Where on the site a link leads that stands in a folder of the repository."""
+def site_uri(folder: str, target: str, files: Files) -> str:
+    """Where on the site a link leads that stands in a folder of the repository.
+
+    To a page of the reference: to its derivation, which ends with the code, where there is one.
+    """
     path = posixpath.normpath(posixpath.join(folder, target))
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
+    derivation = re.sub(r"^reference/(.*)\.py$", r"derivations/\1.md", path)
+    if derivation != path and files.get_file_from_path(derivation):
+        return derivation
     return REPOSITORY + (path if path.endswith(".md") else f"{path}.md")
 
 
@@ -139,7 +134,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         if "://" in match[2]:
             return match[0]
         here = posixpath.dirname(page.file.src_uri) or "."
-        target = posixpath.relpath(site_uri(folder, match[2]), here)
+        target = posixpath.relpath(site_uri(folder, match[2], files), here)
         return f"{match[1]}{target}{match[3] or ''}{match[4]}"
 
     return _outside_code(markdown, lambda text: LINK.sub(moved, text))

@@ -21,6 +21,7 @@ from backproof.checkers.hulls import error_of_squares
 from backproof.checkers.outcome import NEEDED
 from backproof.controls import SHOWS
 from backproof.diagnosis.dictionary import RESOLVED
+from backproof.reference.arrays import Array
 from backproof.reference.faults.catalogue import FAULTS
 
 THEORY = Path(__file__).parents[1] / "docs" / "theory"
@@ -32,10 +33,8 @@ PAGES = {path.stem: path.read_text(encoding="utf-8") for path in THEORY.glob("*.
 def expected_squares(products: list[Fraction]) -> Fraction:
     """The mean, over all orders of summation, of the sum of the squares of the partial sums."""
     orders = list(itertools.permutations(products))
-    total = sum(
-        (sum(order[:j]) ** 2 for order in orders for j in range(1, len(order) + 1)), Fraction(0)
-    )
-    return total / len(orders)
+    sums = [sum(order[:j], Fraction(0)) for order in orders for j in range(1, len(order) + 1)]
+    return sum((s * s for s in sums), Fraction(0)) / len(orders)
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 6])
@@ -63,9 +62,9 @@ def test_a_difference_of_noise_has_the_variance_that_the_page_says() -> None:
 def test_romberg_s_tableau_is_exact_for_a_polynomial_of_its_order() -> None:
     levels = finite_differences.LEVELS
     t = 0.5 / 2.0 ** np.arange(levels)
-    coefficients = np.arange(1.0, 2 * levels)  # degree 13: all but the last power is removed
+    coefficients = np.arange(1.0, 2 * levels)  # of degree 12: every power is removed
 
-    def phi(x: np.ndarray) -> np.ndarray:
+    def phi(x: Array) -> Array:
         return np.asarray(sum(c * x**i for i, c in enumerate(coefficients)))
 
     value, bound = finite_differences.romberg(
@@ -130,7 +129,8 @@ QUOTED: tuple[tuple[str, str], ...] = (
     ("ties", f"about $`{power(ties.NEARBY)}`$ of their scale in {ties.SAMPLES} random directions"),
     ("ties", f"Above $`2^{{{ties.MOST_TIES}}}`$ combinations, or {ties.MOST_ENTRIES:,} entries"),
     ("ties", f"$`{error_of_squares(1, 1.0) / noise.UNIT['float64']:.0f}\\,m\\,u"),
-    ("lanes", f"biases of layer $`i`$ are whole numbers plus $`2^{{-(i+{-math.log2(bias_offset(0)):.0f})}}`$"),
+    ("lanes", "biases of layer $`i`$ are whole numbers plus "
+              f"$`2^{{-(i+{-math.log2(bias_offset(0)):.0f})}}`$"),
     ("blame", f"holds {len(FAULTS)} mistakes"),
     ("blame", f"more than {SHOWS:,.0f} rounding deviations"),
 )  # fmt: skip

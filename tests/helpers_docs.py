@@ -9,6 +9,7 @@ A comment right above a block says what is special about it; readers do not see 
     <!-- put back: FILE: NEW: OLD -->    before it, OLD takes the place of NEW again
     <!-- exits with: 1, 0 -->            exit codes of the commands, one for each line; else 0
     <!-- needs: LIBRARY, NAME=VALUE -->  run in a process of its own, with these variables
+    <!-- page checked by: tests/test_x.py -->  the same of all blocks of the page; at its top
     <!-- given: a wrong subject -->      before it, my_package.net is made wrong;
                 two runs                 or there is a run in reports/out and one in last-week;
                 right results            or in my_results there are right ones for vectors/
@@ -55,6 +56,8 @@ BLOCK = re.compile(
 )
 MARK = re.compile(r"<!-- (?P<key>[a-z ]+): (?P<value>.*?) -->")
 
+WHOLE = re.compile(r"^<!-- page checked by: (\S+) -->$", re.MULTILINE)
+
 MOST_CASES = 10
 """A documented command is run on so few: that it works, and how it ends, is what is tested."""
 
@@ -84,8 +87,9 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     """The blocks of a page, in their order, numbered from 1."""
     text = page.read_text(encoding="utf-8")
+    everywhere = {"checked by": other for other in WHOLE.findall(text)}
     return [
-        Block(page, i, m["info"].strip(), m["code"], dict(MARK.findall(m["marks"])))
+        Block(page, i, m["info"].strip(), m["code"], everywhere | dict(MARK.findall(m["marks"])))
         for i, m in enumerate(BLOCK.finditer(text), 1)
     ]
 

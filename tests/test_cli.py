@@ -216,7 +216,7 @@ def test_3_a_planted_fault_goes_unnoticed(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_5_nothing_was_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaign, "verify", lambda *a, **k: Verdict("INCONCLUSIVE", "fog"))
+    monkeypatch.setattr("backproof.judging.verify", lambda *a, **k: Verdict("INCONCLUSIVE", "fog"))
     result = run_into(tmp_path, "--cases", "2")
     assert result.exit_code == 5
     assert "NOTHING VERIFIED" in result.stdout
@@ -224,7 +224,7 @@ def test_5_nothing_was_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_5_less_was_decided_than_demanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     verdicts = iter([Verdict("PASS"), *[Verdict("INCONCLUSIVE", "fog")] * 9])
-    monkeypatch.setattr(campaign, "verify", lambda *a, **k: next(verdicts))
+    monkeypatch.setattr("backproof.judging.verify", lambda *a, **k: next(verdicts))
     assert run_into(tmp_path, "--cases", "2", "--max-inconclusive", "0.2").exit_code == 5
 
 

@@ -324,7 +324,7 @@ def test_a_budget_that_is_missed_fails_the_command() -> None:
 
 
 def test_nothing_verified_is_5_whatever_the_budgets_allow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaign, "verify", lambda *a, **k: FOG)
+    monkeypatch.setattr("backproof.judging.verify", lambda *a, **k: FOG)
     result = run_gate("reference", "--max-inconclusive", "1", "--max-unsupported", "1")
     assert result.exit_code == 5
     assert result.stdout.startswith("NOTHING VERIFIED  None of 8 cases passed.")

@@ -28,7 +28,7 @@ from backproof.architectures.limits import ACTIVATION_NAMES, LOSS_NAMES, OPERATO
 from backproof.architectures.loss_strategies import EXACT_LOSSES
 from backproof.architectures.named import NAMED
 from backproof.baseline import Entry
-from backproof.campaign import Options, default_workers, run, versions
+from backproof.campaign import default_workers, run
 from backproof.checkers.verdict import CHECKERS
 from backproof.commands.configured import typed, with_config
 from backproof.errors import (
@@ -39,6 +39,7 @@ from backproof.errors import (
     show,
     usage_problems,
 )
+from backproof.jobs import Options
 from backproof.locks import locked
 from backproof.planting import BY_NAME
 from backproof.replaying import Saved
@@ -48,6 +49,7 @@ from backproof.reports.summary import Summary
 from backproof.reports.terminal import render
 from backproof.reports.write import REPORTS, EventWriter, write, write_all
 from backproof.settings import seconds
+from backproof.versions import versions
 
 OUTPUT = "reports/out"
 

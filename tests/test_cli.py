@@ -36,7 +36,9 @@ from backproof.architectures import operators as ops
 from backproof.architectures.files import dumps, schema
 from backproof.checkers.verdict import Verdict
 from backproof.commands import replay as replay_command
-from backproof.commands.run import Duration, Interruption, prepare_folder
+from backproof.commands.options import Duration
+from backproof.commands.session import prepare_folder
+from backproof.interruption import Interruption
 from backproof.planting import BY_NAME
 from backproof.reports import events
 from backproof.reports.events import AnyEvent, CaseFinished, RunFinished, RunStarted
@@ -457,8 +459,8 @@ def test_a_full_disk_costs_the_files_and_not_the_verdict(
         no_space()
 
     monkeypatch.setattr(EventWriter, "close", close_late)
-    monkeypatch.setattr("backproof.commands.run.write", no_space)
-    monkeypatch.setattr("backproof.commands.run.write_all", no_space)
+    monkeypatch.setattr("backproof.commands.session.write", no_space)
+    monkeypatch.setattr("backproof.commands.session.write_all", no_space)
     result = run_into(tmp_path, "--cases", "2", *(WRONG if code == 1 else ()))
     assert result.exit_code == code
     assert result.stdout.startswith("WRONG" if code == 1 else "VERIFIED  2 of 2 cases passed")

@@ -17,7 +17,7 @@ from helpers_cli import QUICK, invoke, run_into, sentence, start
 from backproof import campaign, resuming
 from backproof.architectures.generation import Limits
 from backproof.campaign import run
-from backproof.commands.run import holding
+from backproof.commands.session import holding
 from backproof.errors import UsageProblem
 from backproof.jobs import Options
 from backproof.locks import NAME
@@ -183,7 +183,7 @@ def test_other_versions_make_other_cases(tmp_path: Path, monkeypatch: pytest.Mon
     run_into(tmp_path, "--cases", "4")
     cut(tmp_path, 2)
     other = {**versions(), "numpy": "1.0", "platform": "elsewhere"}
-    monkeypatch.setattr("backproof.commands.run.versions", lambda: other)
+    monkeypatch.setattr("backproof.commands.session.versions", lambda: other)
     result = run_into(tmp_path, "--cases", "4", "--resume", columns=400)
     assert result.exit_code == 4
     assert f"had numpy {versions()['numpy']}, and this one has 1.0" in sentence(result)

@@ -8,7 +8,8 @@ from typing import Any
 
 import rich_click as click
 
-from backproof.commands.run import Duration, conclude, read_options, with_options
+from backproof.commands.options import Duration, read_options, with_options
+from backproof.commands.session import conclude
 from backproof.errors import Command, UsageProblem
 from backproof.foreign import SubjectAbsent, opened
 from backproof.generated_checks import within

@@ -16,7 +16,8 @@ from backproof.architectures.cases import DTYPES
 from backproof.architectures.files import ArchitectureError
 from backproof.commands.check import options_for, with_program_options
 from backproof.commands.configured import typed
-from backproof.commands.run import Session, a_number, conclude, read_options, with_options
+from backproof.commands.options import a_number, read_options, with_options
+from backproof.commands.session import Session, conclude
 from backproof.configuration import OF_PROFILES, Found, Value, resolved
 from backproof.errors import Command, UsageProblem, refuse_unknown_fault
 from backproof.jobs import NoNetwork, Options

@@ -45,7 +45,8 @@ from backproof.reports.events import (
     RunStarted,
 )
 from backproof.reports.exit_codes import exit_code
-from backproof.reports.summary import BAD, Summary, summarise
+from backproof.reports.summary import Summary, summarise
+from backproof.reports.tallies import BAD
 from backproof.saving import save_failure
 from backproof.versions import versions
 from backproof.workers import BrokenExecutor, Workers

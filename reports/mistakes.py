@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .summary import BAD, Failure
+from .summary import Failure
+from .tallies import BAD
 
 
 def mistake(f: Failure) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 Written only where a run knows the file that its subject is defined in (`RunStarted.source`).  A
 mistake is one result however many cases show it (`occurrenceCount`), under a fingerprint that
 does not depend on the case, so that it stays one alert from run to run.  What ended in an error
-of the harness is a notification and no result: it is no fault of the code under test.
+of the harness is a notification and no result: it is no fault of the code under test.  What a
+gate's baseline knows is a result that is suppressed, so that its alert is not opened again.
 
 A message of SARIF has markup of its own: `{0}` is a placeholder and `[text](target)` a link.
 Braces are doubled, as the standard says, and no bracket meets a parenthesis.
@@ -44,7 +45,9 @@ def dumps(events: Iterable[AnyEvent]) -> bytes | None:
     if start is None or start.source is None:
         return None
     summary = summarise(events)
-    mistakes = by_mistake([f for f in summary.failures if f.verdict.status == "FAIL"])
+    wrong = [f for f in summary.failures if f.verdict.status == "FAIL"]
+    known = {f.known: [g for g in summary.excused if g.known == f.known] for f in summary.excused}
+    mistakes = [*by_mistake(wrong), *(g for id in sorted(known) for g in by_mistake(known[id]))]
     rules = sorted({_rule_id(group[0]) for group in mistakes})
     run = {
         "tool": {"driver": _driver(summary, rules)},
@@ -93,6 +96,7 @@ def _of(rule: str) -> str:
 
 def _result(group: Sequence[Failure], rules: Sequence[str], start: RunStarted) -> dict[str, Any]:
     rule = _rule_id(group[0])
+    known = text(f"Known as {group[0].known} in the baseline.") if group[0].known else ""
     return {
         "ruleId": rule,
         "ruleIndex": rules.index(rule),
@@ -101,6 +105,7 @@ def _result(group: Sequence[Failure], rules: Sequence[str], start: RunStarted) -
         "locations": [_location(start.source)] if start.source else [],
         "occurrenceCount": len(group),
         "partialFingerprints": {"backproof/v1": _fingerprint(group[0], start)},
+        **({"suppressions": [{"kind": "external", "justification": known}]} if known else {}),
     }
 
 
@@ -133,7 +138,7 @@ def _location(source: Source) -> dict[str, Any]:
 
 
 def _fingerprint(f: Failure, start: RunStarted) -> str:
-    words = "\0".join((start.subject, *mistake(f)))
+    words = "\0".join((start.subject, *mistake(f), *([f.known] if f.known else [])))
     return hashlib.sha256(words.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 

@@ -18,8 +18,9 @@ from rich.text import Text
 from ..checkers.comparison import Comparison, Status
 from .coverage import Coverage
 from .exit_codes import ExitCode, headline, outcome
-from .gate import BAD_REPLAYS, WORDS
-from .summary import Claimed, Controls, Counts, Failure, Row, Summary
+from .gate import BAD_REPLAYS, WORDS, kept
+from .summary import Controls, Failure, Summary
+from .tallies import Claimed, Counts, Row
 from .text import count, cut, duration, number, printable, resolution
 
 WIDE, MEDIUM = 100, 76
@@ -83,9 +84,8 @@ def _gate(summary: Summary, told: str, console: Console) -> None:
         text += f" ({cut(why, 200)})" if why else ""
         echo(console, (word, style), (printable(text), ""))
     if summary.replays:
-        kept = sum(r.outcome in ("passed", "expected", "fixed") for r in summary.replays)
         cases = count(len(summary.replays), "saved case")
-        echo(console, (f"replayed: {kept:,} of {cases} as expected", ""))
+        echo(console, (f"replayed: {kept(summary.replays):,} of {cases} as expected", ""))
     excused = Counter(f.known for f in summary.excused)
     for id, n in sorted(excused.items()):
         echo(console, (f"{count(n, 'case')} failed as {printable(id)} does, which is known", ""))

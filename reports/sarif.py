@@ -33,6 +33,13 @@ SCHEMA = (
 MOST_RESULTS = 5_000
 """GitHub shows so many of a run; above 25,000 it refuses the file."""
 
+HELP = (
+    "The result names the operator, the tensor, the likely mistake, and the smallest network that "
+    "shows it. Its replay command runs that network again; the page beside the saved failure gives "
+    "the formula that should hold and every entry."
+)
+"""What to do about a wrong gradient; GitHub shows it beside the alert, and demands it."""
+
 MOST_NOTES = 20
 LONGEST = 1_000
 """Notifications, and characters of a message."""
@@ -78,6 +85,7 @@ def _driver(summary: Summary, rules: Sequence[str]) -> dict[str, Any]:
                         "pass gives another one: the difference is above the error bounds."
                     )
                 },
+                "help": {"text": HELP},
                 "defaultConfiguration": {"level": "error"},
             }
             for rule in rules

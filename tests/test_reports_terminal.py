@@ -162,6 +162,17 @@ def test_one_mistake_in_many_cases_is_one_page() -> None:
     assert "also in" not in plain([streams.case(0, streams.failed())])
 
 
+def test_a_mistake_is_shown_by_its_plainest_case_that_is_saved() -> None:
+    lanes = ("extreme", "generic", "tie", "generic")
+    stream: list[AnyEvent] = [
+        *(streams.case(i, streams.failed(), lane=lane) for i, lane in enumerate(lanes)),
+        *(streams.saved(f"case-{i}") for i in (0, 2, 3)),
+    ]
+    output = plain(stream)
+    assert "FAIL  case-3" in output
+    assert "  also in   case-2, case-0, case-1\n" in output
+
+
 def test_the_tensor_that_is_blamed_is_the_first_that_disagrees() -> None:
     elsewhere = Comparison("jax", "input", "FAIL", error=9.0, bound=1e-9, ratio=9e9)
     verdict = streams.failed()

@@ -1,14 +1,17 @@
-"""Ctrl-C while a run is at work."""
+"""Ctrl-C, or a pipeline that cancels its job, while a run is at work."""
 
 from __future__ import annotations
 
 import signal
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C; and what CI, containers and schedulers send, some seconds before they kill."""
 
 
 class Interruption:
-    """Ctrl-C: the first asks the run to stop after the network at hand, the next stops at once.
+    """The first such signal asks the run to stop after the network at hand, the next at once.
 
     A KeyboardInterrupt that is raised anywhere, as by default, gets lost in a finaliser or
     comes out of a library as another error; this one is only noted.
@@ -16,13 +19,14 @@ class Interruption:
 
     def __init__(self) -> None:
         self._asked = False
+        self._before: dict[signal.Signals, Any] = {}
 
     def asked(self) -> bool:
         """Whether the run should stop."""
         return self._asked
 
     def __enter__(self) -> Self:
-        self._before = signal.signal(signal.SIGINT, self._note)
+        self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self
 
     def __exit__(
@@ -31,7 +35,8 @@ class Interruption:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._asked:

@@ -244,14 +244,16 @@ def test_3_what_was_not_foreseen_is_an_error_with_its_traceback(
     assert "ZeroDivisionError: by zero" in capsys.readouterr().err
 
 
-def test_the_first_ctrl_c_is_noted_and_the_second_is_raised() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_interruption_is_noted_and_the_second_is_raised(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
     with Interruption() as interruption:
         assert not interruption.asked()
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
         assert interruption.asked()
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is before
 
 
 def test_2_an_interruption_before_a_command_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -552,14 +554,19 @@ def alive(session: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_2_ctrl_c_ends_a_run_in_order_and_leaves_no_process(workers: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "workers, number", [("1", signal.SIGINT), ("2", signal.SIGINT), ("2", signal.SIGTERM)]
+)
+def test_2_an_interruption_ends_a_run_in_order_and_leaves_no_process(
+    workers: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    """Sent to all of its processes, as a terminal does it, and a job that is cancelled."""
     log = tmp_path / "events.ndjson"
     process = start("run", "--checker", "complex_step", "--workers", workers,
                     "--cases", "1000000", "--output", str(tmp_path))  # fmt: skip
     while process.poll() is None and (not log.exists() or log.read_bytes().count(b"\n") < 4):
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 2
     assert stdout.startswith("INTERRUPTED  Interrupted after ")

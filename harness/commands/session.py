@@ -27,7 +27,7 @@ from backproof.reports.events import AnyEvent
 from backproof.reports.progress import LiveProgress
 from backproof.reports.summary import Summary
 from backproof.reports.terminal import render
-from backproof.reports.write import REPORTS, EventWriter, write, write_all
+from backproof.reports.write import COMPARISON, REPORTS, EventWriter, write, write_all
 from backproof.versions import versions
 
 
@@ -112,7 +112,11 @@ def prepare_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         events = folder / "events.ndjson"
         if events.exists():
-            for old in (events, *(folder / name for name in REPORTS), *_saved(folder)):
+            for old in (
+                events,
+                *(folder / name for name in (*REPORTS, COMPARISON)),
+                *_saved(folder),
+            ):
                 old.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # not there, or with others' files in it
                 (folder / "failures").rmdir()

@@ -15,7 +15,7 @@ import datetime
 import itertools
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -112,9 +112,11 @@ def run(
     interrupted = False
     reduced = sum(isinstance(e, FailureSaved) for e in before)
     try:
-        again = {e.id for e in before if isinstance(e, Replayed)}
+        again = Counter(e.id for e in before if isinstance(e, Replayed))
         for one in saved:
-            if one.id not in again and not stop():
+            if again[one.id]:
+                again[one.id] -= 1
+            elif not stop():
                 emit(replay(one, options.subject, _as_then(options), known, today, clock()))
         with contextlib.closing(_results(options, began, stop, kept)) as done:
             for job, results in done:

@@ -30,7 +30,7 @@ HOSTILE = """a b'"c $(touch pwned) `touch pwned`; touch pwned; rm -rf my_net.py 
 
 def environment(**more: str) -> dict[str, str]:
     """This process's, without what another pipeline set, and with this Python's commands first."""
-    others = ("BACKPROOF_", "GITHUB_", "CI_", "GIT_")
+    others = ("BACKPROOF_", "GITHUB_", "CI_", "GIT_", "TOX_", "PRE_COMMIT")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
     return {**kept, "PATH": path, **SMALL, **more}

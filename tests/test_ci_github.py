@@ -219,7 +219,7 @@ def test_bad_usage_ends_in_4_and_says_so(tmp_path: Path) -> None:
 
 def test_hostile_inputs_are_text(tmp_path: Path) -> None:
     names = ("subject", "profile", "config", "baseline", "replays", "arguments")
-    found = verify(tmp_path, **dict.fromkeys(names, HOSTILE))
+    found = verify(tmp_path, None, **dict.fromkeys(names, HOSTILE))
     assert (found.code, found.outputs["verdict"]) == (4, "bad-input"), found.log
     assert not list(tmp_path.rglob("pwned")) and (found.folder / "my_net.py").exists()
 

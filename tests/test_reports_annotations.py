@@ -15,7 +15,8 @@ from helpers_cli import invoke
 from helpers_github import LEVELS, Heard, heard
 
 from backproof.checkers.verdict import Verdict
-from backproof.reports import annotations, events, sarif
+from backproof.reports import events, sarif
+from backproof.reports.annotations import github, gitlab
 from backproof.reports.events import AnyEvent, CaseKnown, Replayed, Source
 from backproof.reports.exit_codes import outcome
 from backproof.reports.gate import Budgets
@@ -35,7 +36,7 @@ def located(found: Sequence[AnyEvent], source: Source | None = SOURCE) -> list[A
 
 def on_github(found: Sequence[AnyEvent], source: Source | None = SOURCE) -> list[Heard]:
     """What the runner makes of it; every line must be one annotation, and no line more."""
-    text = annotations.github(located(found, source))
+    text = github(located(found, source))
     commands = heard(text)
     assert len(commands) == text.count("\n") == len(text.splitlines())
     assert {command.name for command in commands} <= set(LEVELS)
@@ -51,7 +52,7 @@ def bad(i: int, status: str = "FAIL") -> AnyEvent:
 
 
 def test_a_verified_run_has_no_annotation() -> None:
-    assert annotations.github(located(streams.clean())) == ""
+    assert github(located(streams.clean())) == ""
 
 
 def test_a_failure_stands_at_the_subject_s_line() -> None:
@@ -74,7 +75,10 @@ def test_without_a_known_place_the_annotation_is_the_run_s() -> None:
 
 
 def test_one_mistake_is_one_annotation_however_many_cases_show_it() -> None:
-    many = [streams.started(), *(streams.case(i, streams.failed()) for i in range(30))]
+    many: list[AnyEvent] = [
+        streams.started(),
+        *(streams.case(i, streams.failed()) for i in range(30)),
+    ]
     (only,) = on_github(many)
     assert "in 30 cases, first case-0" in only.data
 
@@ -126,9 +130,9 @@ def test_a_saved_case_is_an_error_where_it_fails_the_gate(
 
 def test_a_missed_budget_is_an_error_with_its_sentence() -> None:
     options = {"budgets": events.plain(Budgets(min_cases=9, min_resolution={"float32": 1e-5}))}
-    run = [streams.started(options=options), streams.case(0, streams.passed()),
+    run: list[AnyEvent] = [streams.started(options=options), streams.case(0, streams.passed()),
            streams.finished(5, "1 case passed; the budget demands 9 at least.")]  # fmt: skip
-    found = heard(annotations.github(run))
+    found = heard(github(run))
     assert [(c.name, c.properties["title"]) for c in found] == [
         ("error", "Backproof: budget missed")
     ] * 2
@@ -147,7 +151,7 @@ def test_a_timeout_is_a_warning_and_an_error_of_the_harness_an_error() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_that_is_not_verified_has_an_error_and_only_such_a_run(name: str) -> None:
     run = located(getattr(streams, name)())
-    errors = [c for c in heard(annotations.github(run)) if c.name == "error"]
+    errors = [c for c in heard(github(run)) if c.name == "error"]
     assert bool(errors) == (outcome(summarise(run))[0] != 0)
 
 
@@ -197,7 +201,11 @@ TRICKS = (
 @pytest.mark.parametrize("trick", TRICKS)
 def test_nothing_of_a_subject_s_is_obeyed(trick: str) -> None:
     verdict = Verdict("FAIL", trick, operator=trick, tensor=trick)
-    run = [streams.started(), streams.case(0, verdict, id=trick), streams.saved(trick, cause=trick)]
+    run: list[AnyEvent] = [
+        streams.started(),
+        streams.case(0, verdict, id=trick),
+        streams.saved(trick, cause=trick),
+    ]
     (only,) = on_github(run, Source(trick, 3))
     assert only.name == "error" and set(only.properties) == {"file", "line", "title"}
     assert only.properties["file"] == printable(trick) and only.properties["line"] == "3"
@@ -254,7 +262,7 @@ CODE_QUALITY = {
 
 
 def on_gitlab(found: Sequence[AnyEvent], source: Source | None = SOURCE) -> list[dict[str, Any]]:
-    report: list[dict[str, Any]] = json.loads(annotations.gitlab(located(found, source)))
+    report: list[dict[str, Any]] = json.loads(gitlab(located(found, source)))
     jsonschema.validate(report, CODE_QUALITY)
     prints = [finding["fingerprint"] for finding in report]
     assert len(set(prints)) == len(prints)
@@ -297,10 +305,10 @@ def test_the_command_prints_annotations_alone_and_exits_as_the_run_did(
     run = located(getattr(streams, name)())
     result = invoke("report", str(written(tmp_path, run)), "--annotations", "github")
     assert result.exit_code == outcome(summarise(run))[0]
-    assert result.stdout == annotations.github(events.read(tmp_path))
+    assert result.stdout == github(events.read(tmp_path))
     assert (tmp_path / "report.md").exists()
     result = invoke("report", str(tmp_path), "--annotations", "gitlab")
-    assert json.loads(result.stdout) == json.loads(annotations.gitlab(events.read(tmp_path)))
+    assert json.loads(result.stdout) == json.loads(gitlab(events.read(tmp_path)))
 
 
 def test_annotations_and_a_comparison_go_together(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import rich_click as click
 from rich.console import Console
 
 from backproof.errors import Command, UsageProblem, show
-from backproof.reports import annotations, changes, events
+from backproof.reports import changes, events
+from backproof.reports.annotations import github, gitlab
 from backproof.reports.comparing import compare
 from backproof.reports.events import AnyEvent
 from backproof.reports.exit_codes import compared, outcome
@@ -66,8 +67,8 @@ def command(file: str, output: str | None, against: str | None, platform: str | 
 
 
 ANNOTATIONS: dict[str, Callable[[Iterable[AnyEvent]], bytes]] = {
-    "github": lambda stream: annotations.github(stream).encode(),
-    "gitlab": annotations.gitlab,
+    "github": lambda stream: github(stream).encode(),
+    "gitlab": gitlab,
 }
 
 

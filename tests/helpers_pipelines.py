@@ -18,8 +18,10 @@ EXAMPLES = ROOT / "examples"
 SMALL = {
     "BACKPROOF_CHECKERS": "complex_step",
     "BACKPROOF_WORKERS": "1",
-    "BACKPROOF_CASES": "6",
+    "BACKPROOF_CASES": "4",
     "BACKPROOF_DTYPES": "float64",
+    "BACKPROOF_LANES": "generic",
+    "BACKPROOF_MAX_DEPTH": "2",
     "COLUMNS": "300",
 }
 """A gate of two seconds."""

@@ -25,7 +25,7 @@ INSTALL, VERIFY = STEPS["Install Backproof"], STEPS["Verify the gradients"]
 WORKFLOW = ROOT / "examples" / "github" / ".github" / "workflows" / "gradients.yml"
 
 
-LINES = "--max-depth=2\r\n\n--lane=generic"
+LINES = "--max-width=3\r\n\n--lane=generic"
 """Two arguments, as a form in a browser sends lines."""
 
 
@@ -159,7 +159,7 @@ def test_right_code_ends_in_0_with_a_summary_and_no_annotation(right: Step) -> N
 
 def test_each_line_of_the_arguments_is_one_argument(right: Step) -> None:
     (start,) = [e for e in events.read(right.outputs["report-folder"]) if isinstance(e, RunStarted)]
-    assert start.options["limits"]["max_depth"] == 2 and start.options["lanes"] == ["generic"]
+    assert start.options["limits"]["max_width"] == 3 and start.options["lanes"] == ["generic"]
     assert start.options["profile"] == "quick"
 
 
@@ -181,29 +181,35 @@ def test_what_has_changed_since_the_older_run_is_in_the_summary(wrong: Step, rig
 
 
 def test_an_older_run_that_is_not_there_fails_a_gate_that_would_pass(tmp_path: Path) -> None:
-    found = verify(tmp_path, against=HOSTILE, arguments="--lane=generic")
+    found = verify(tmp_path, against=HOSTILE)
     assert (found.code, found.outputs["verdict"]) == (4, "bad-input")
     assert "No such file or directory" in found.log and not list(tmp_path.rglob("pwned"))
 
 
 def test_too_little_verified_ends_in_5_with_the_budget_s_sentence(tmp_path: Path) -> None:
-    found = verify(tmp_path, arguments="--min-cases=7")
+    found = verify(tmp_path, arguments="--min-cases=5")
     assert (found.code, found.outputs["verdict"]) == (5, "not-verified")
-    assert [e.data for e in found.errors] == ["6 cases passed; the budget demands 7 at least."]
+    assert [e.data for e in found.errors] == ["4 cases passed; the budget demands 5 at least."]
 
 
 def test_known_failures_are_notices_and_the_step_passes(tmp_path: Path) -> None:
-    first = verify(tmp_path, subject="py:my_net:Wrong", arguments="--lane=generic")
+    first = verify(tmp_path, subject="py:my_net:Wrong")
     assert first.code == 1
     log, known = f"{first.outputs['report-folder']}/events.ndjson", first.folder / "known.json"
     update = ("baseline", "update", log, "--baseline", str(known), "--reason", "old kernel")
     assert invoke(*update, "--scope", "operator").exit_code == 0
     (first.folder / ".runner").rename(tmp_path / "first")
-    second = verify(
-        tmp_path, subject="py:my_net:Wrong", arguments="--lane=generic", baseline="known.json"
-    )
+    second = verify(tmp_path, subject="py:my_net:Wrong", baseline="known.json")
     assert second.code == 0, second.log
     assert second.heard and {command.name for command in second.heard} == {"notice"}
+
+
+def test_configuration_profile_and_saved_cases_are_those_that_are_named(tmp_path: Path) -> None:
+    copy = example("github", tmp_path)
+    (copy / "other.toml").write_text('subject = "py:my_net:Wrong"\n')
+    found = verify(tmp_path, config="other.toml", profile="nightly", replays="kept here")
+    assert found.code == 1
+    assert list((copy / "kept here").glob("dense-bias-*.json"))
 
 
 # --- it never fails open --------------------------------------------------------------------
@@ -226,7 +232,7 @@ def test_hostile_inputs_are_text(tmp_path: Path) -> None:
 
 def test_a_folder_with_a_hostile_name_is_a_folder(tmp_path: Path) -> None:
     name = f"out/{HOSTILE}\nverdict=forged"
-    found = verify(tmp_path, report_folder=name, arguments="--lane=generic")
+    found = verify(tmp_path, report_folder=name)
     assert found.code == 0, found.log
     assert found.outputs["verdict"] == "verified"
     assert found.outputs["report-folder"] == str(found.folder / name)
@@ -269,7 +275,7 @@ def test_what_a_subject_prints_is_no_command(tmp_path: Path) -> None:
     copy = example("github", tmp_path)
     loud = 'from my_net import Net\nprint("::error title=forged::x\\n::set-output name=a::b")\n'
     (copy / "loud.py").write_text(loud)
-    found = verify(tmp_path, subject="py:loud:Net", arguments="--lane=generic")
+    found = verify(tmp_path, subject="py:loud:Net")
     assert found.code == 0 and found.heard == []
     assert "title=forged" in found.log
 

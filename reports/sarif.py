@@ -109,22 +109,23 @@ def _result(group: Sequence[Failure], rules: Sequence[str], start: RunStarted) -
         "ruleId": rule,
         "ruleIndex": rules.index(rule),
         "level": "error",
-        "message": {"text": _message(group)},
+        "message": {"text": text(" ".join(sentences(group)))},
         "locations": [_location(start.source)] if start.source else [],
         "occurrenceCount": len(group),
-        "partialFingerprints": {"backproof/v1": _fingerprint(group[0], start)},
+        "partialFingerprints": {"backproof/v1": fingerprint(start.subject, group[0])},
         **({"suppressions": [{"kind": "external", "justification": known}]} if known else {}),
     }
 
 
-def _message(group: Sequence[Failure]) -> str:
+def sentences(group: Sequence[Failure]) -> list[str]:
+    """What is said of a mistake, as it came from the subject: nothing in it is escaped yet."""
     f = group[0]
     v = f.verdict
     wrong = max(
         (c for c in v.comparisons if c.status == "FAIL"), key=lambda c: c.ratio, default=None
     )
     where = " ".join(word for word in (v.operator, v.tensor) if word)
-    sentences = [
+    said = [
         f"Wrong gradient{f' of {where}' if where else ''} in {count(len(group), 'case')}, "
         f"first {f.id}",
         v.reason,
@@ -133,7 +134,7 @@ def _message(group: Sequence[Failure]) -> str:
         f"Network: {f.minimal or f.architecture}",
         f"Replay: {f.replay}" if f.replay else "",
     ]
-    return text(". ".join(s.rstrip(".") for s in sentences if s) + ".")
+    return [s.rstrip(".") + "." for s in said if s]
 
 
 def _location(source: Source) -> dict[str, Any]:
@@ -145,8 +146,9 @@ def _location(source: Source) -> dict[str, Any]:
     }
 
 
-def _fingerprint(f: Failure, start: RunStarted) -> str:
-    words = "\0".join((start.subject, *mistake(f), *([f.known] if f.known else [])))
+def fingerprint(subject: str, f: Failure) -> str:
+    """What stays the same of a mistake from run to run, and differs from any other's."""
+    words = "\0".join((subject, *mistake(f), *([f.known] if f.known else [])))
     return hashlib.sha256(words.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 

@@ -36,8 +36,9 @@ from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import Case, draw_case
 from backproof.architectures.losses import SquaredError
 from backproof.architectures.operators import Dense, Tanh
-from backproof.campaign import Options, judge
 from backproof.checkers.verdict import verify
+from backproof.jobs import Options
+from backproof.judging import judge
 from backproof.subjects import wire
 from backproof.subjects.capabilities import Capabilities
 from backproof.subjects.opening import Opened

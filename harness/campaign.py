@@ -14,38 +14,24 @@ import contextlib
 import datetime
 import itertools
 import os
-import platform
-import shlex
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import monotonic
 
 import msgspec
 
-from backproof.architectures.cases import Case, draw_case
+from backproof.architectures.cases import Case
 from backproof.baseline import Entry, excuse, in_force
-from backproof.checkers.outcome import with_checks
-from backproof.checkers.verdict import CheckerName, Verdict, verify
-from backproof.controls import run_control
-from backproof.counterexample import explain
-from backproof.diagnosis import diagnose, in_words
-from backproof.failures import FailureFile, dumps, record
-from backproof.foreign import (
-    SubjectProblem,
-    Unsupported,
-    is_foreign,
-    manners_of,
-    source_of,
-    subject_named,
-)
-from backproof.jobs import CaseSpec, Job, plan
+from backproof.checkers.verdict import Verdict
+from backproof.failures import FailureFile
+from backproof.foreign import source_of
+from backproof.jobs import CaseSpec, Job, case_id, plan
 from backproof.jobs import Options as Options  # offered here too, beside `run`, which takes them
-from backproof.localisation import located
+from backproof.judging import DECODER, ControlResult, Result, judge, run_job
 from backproof.replaying import Saved, replay
 from backproof.reports.events import (
     AnyEvent,
@@ -59,9 +45,10 @@ from backproof.reports.events import (
     RunStarted,
 )
 from backproof.reports.exit_codes import exit_code
-from backproof.reports.summary import BAD, Summary, summarise
-from backproof.script import write_script
-from backproof.shrinking import shrink
+from backproof.reports.summary import Summary, summarise
+from backproof.reports.tallies import BAD
+from backproof.saving import save_failure
+from backproof.versions import versions
 from backproof.workers import BrokenExecutor, Workers
 
 AHEAD = 4
@@ -72,116 +59,6 @@ AHEAD_IN_TIME = 2
 
 MOST_FAILURES = 10
 """Failures that are reduced and saved; later ones are reported as they are."""
-
-
-INACCURATE = "right, but for digits that its formulas lose to cancellation"
-
-
-class ControlResult(msgspec.Struct, frozen=True):
-    """What `run_control` found, as it travels."""
-
-    fault: str
-    summary: str
-    site: str
-    expected: str
-    caught: bool
-    verdict: Verdict
-    seconds: float
-
-
-class Result(msgspec.Struct, frozen=True):
-    """A case's verdict, and its control's where one was due."""
-
-    verdict: Verdict
-    seconds: float
-    control: ControlResult | None = None
-
-
-DECODER = msgspec.msgpack.Decoder(list[Result])
-
-
-def run_job(encoded: bytes) -> bytes:
-    """Judge every case of a job; bytes in, bytes out, so that any executor carries it."""
-    job = msgspec.msgpack.decode(encoded, type=Job)
-    results = []
-    for spec in job.cases:
-        began = time.perf_counter()
-        try:
-            case = draw_case(job.architecture, spec.seed, spec.lane, spec.dtype)
-        except Exception as error:
-            results.append(Result(broken(error), 0.0))
-            continue
-        verdict = judge(case, job)
-        seconds = time.perf_counter() - began
-        control = _control(case, job.checkers) if spec.control else None
-        results.append(Result(verdict, seconds, control))
-    return msgspec.msgpack.encode(results)
-
-
-def broken(error: Exception) -> Verdict:
-    """The verdict where the harness itself breaks."""
-    return Verdict("ERROR", f"{type(error).__name__}: {error}")
-
-
-def judge(case: Case, job: Job | Options) -> Verdict:
-    """The verdict on a case; whatever breaks in the harness is an ERROR, not an exception."""
-    try:
-        subject = subject_named(job.subject, job.programs)
-        verdict = verify(case, subject, checkers=job.checkers, exhaustive=job.exhaustive)
-        return _as_foreign(case, job, verdict) if is_foreign(job.subject) else verdict
-    except SubjectProblem as problem:
-        return Verdict(problem.status, problem.reason)
-    except Unsupported as reason:
-        return Verdict("UNSUPPORTED", str(reason) or "the subject cannot do this network")
-    except Exception as error:  # the harness's own fault, reported as such
-        return broken(error)
-
-
-def _as_foreign(case: Case, job: Job | Options, verdict: Verdict) -> Verdict:
-    """What is right but for the digits that its formulas lose is right; then its manners.
-
-    Where formulas may lose everything nothing is proved, neither right nor wrong.
-    """
-    if verdict.status == "FAIL" and verdict.comparisons:
-        lenient = verify(
-            case,
-            subject_named(job.subject, job.programs),
-            checkers=job.checkers,
-            exhaustive=job.exhaustive,
-            cancels=True,
-        )
-        if lenient.status == "PASS":
-            verdict = msgspec.structs.replace(lenient, reason=INACCURATE)
-        elif lenient.status == "INCONCLUSIVE":
-            verdict = lenient
-        else:
-            subject = subject_named(job.subject, job.programs)
-            verdict = located(case, subject, verdict, cancels=True)
-    if case.lane == "generic":
-        verdict = with_checks(verdict, manners_of(job.subject, case, job.programs))
-    return verdict
-
-
-def _control(case: Case, checkers: tuple[CheckerName, ...]) -> ControlResult | None:
-    began = time.perf_counter()
-    try:
-        found = run_control(case, checkers)
-    except Exception as error:
-        return ControlResult("", "a control that broke", "", "", False, broken(error), 0.0)
-    if found is None:
-        return None
-    return ControlResult(
-        found.fault.name,
-        found.fault.summary,
-        found.site,
-        found.expected,
-        found.caught,
-        found.verdict,
-        time.perf_counter() - began,
-    )
-
-
-# --- the run --------------------------------------------------------------------------
 
 
 def run(
@@ -235,9 +112,11 @@ def run(
     interrupted = False
     reduced = sum(isinstance(e, FailureSaved) for e in before)
     try:
-        again = {e.id for e in before if isinstance(e, Replayed)}
+        again = Counter(e.id for e in before if isinstance(e, Replayed))
         for one in saved:
-            if one.id not in again and not stop():
+            if again[one.id]:
+                again[one.id] -= 1
+            elif not stop():
                 emit(replay(one, options.subject, _as_then(options), known, today, clock()))
         with contextlib.closing(_results(options, began, stop, kept)) as done:
             for job, results in done:
@@ -250,9 +129,7 @@ def run(
                     entry = excuse(excuses, result.verdict, spec.dtype)
                     if entry is None and reduced < MOST_FAILURES:
                         reduced += 1
-                        failure = _save_failure(
-                            job, spec, result.verdict, save, folder, stop, clock
-                        )
+                        failure = save_failure(job, spec, result.verdict, save, folder, stop, clock)
                         emit(failure)
                         entry = excuse(excuses, failure.verdict, spec.dtype, failure.minimal)
                     if entry is not None:
@@ -356,111 +233,6 @@ def _controlled(spec: CaseSpec, control: ControlResult, at: float) -> ControlFin
         verdict=control.verdict,
         seconds=control.seconds,
     )
-
-
-def case_id(spec: CaseSpec) -> str:
-    """A name such as `case-00017-tie-float64`."""
-    return f"case-{spec.index:05d}-{spec.lane}-{spec.dtype}"
-
-
-def _save_failure(
-    job: Job,
-    spec: CaseSpec,
-    verdict: Verdict,
-    save: Callable[[str, bytes], None] | None,
-    folder: Path,
-    stop: Callable[[], bool],
-    clock: Callable[[], float],
-) -> FailureSaved:
-    """Reduce a failing case, and write it down with its script and its page.
-
-    Where that breaks, the failure stands as it was found, and its reason says so.
-    """
-    id = case_id(spec)
-    path, script, page = (f"failures/{id}.{kind}" for kind in ("json", "py", "md"))
-    replay = f"backproof replay {shlex.quote(str(folder / path))}"
-    saved = FailureSaved(
-        at=clock(),
-        id=id,
-        minimal=job.architecture,
-        verdict=verdict,
-        path=path if save else "",
-        script=script if save else "",
-        page=page if save else "",
-        replay=replay if save else "",
-    )
-
-    def judge_unless_stopped(candidate: Case) -> Verdict:
-        return Verdict("INCONCLUSIVE", "interrupted") if stop() else judge(candidate, job)
-
-    try:
-        case = draw_case(job.architecture, spec.seed, spec.lane, spec.dtype)
-        saved = msgspec.structs.replace(saved, cause=cause_of(case, verdict, job))
-        minimal, reduced = shrink(case, verdict, judge_unless_stopped)
-        if save is not None:
-            save(path, dumps(describe(minimal, reduced, id, job, replay, saved.cause)))
-            if reduced.tensor:
-                save(script, describe_in_python(minimal, reduced, id, job.subject).encode())
-            else:  # it gave no gradient to show
-                saved = msgspec.structs.replace(saved, script="")
-            save(page, explain(minimal, reduced, job, saved).encode())
-    except Exception as error:
-        reason = f"{verdict.reason}; not reduced or saved: {broken(error).reason}"
-        unsaved = msgspec.structs.replace(verdict, reason=reason)
-        nowhere = dict.fromkeys(("path", "script", "page", "replay"), "")
-        return msgspec.structs.replace(saved, verdict=unsaved, **nowhere)
-    return msgspec.structs.replace(saved, minimal=minimal.architecture, verdict=reduced)
-
-
-def cause_of(case: Case, verdict: Verdict, asked: Job | Options) -> str:
-    """What the mistake behind a FAIL is, in a sentence; "" where no gradient is blamed.
-
-    By the whole network: in the minimal one many mistakes come to the same.  What breaks here
-    costs the failure nothing but this sentence.
-    """
-    if not verdict.tensor:
-        return ""
-    try:
-        subject = subject_named(asked.subject, asked.programs)
-        return in_words(diagnose(case, subject, verdict.tensor))
-    except (SubjectProblem, Unsupported):  # it fails in other ways by now
-        return ""
-    except Exception as error:
-        return f"not found: {broken(error).reason}"
-
-
-def describe(
-    case: Case, verdict: Verdict, id: str, job: Job, replay: str, cause: str = ""
-) -> FailureFile:
-    """A failing case as a file to replay."""
-    return record(
-        case,
-        verdict,
-        id=id,
-        subject=job.subject,
-        replay=replay,
-        versions=versions(),
-        checkers=job.checkers,
-        exhaustive=job.exhaustive,
-        cause=cause,
-    )
-
-
-def describe_in_python(case: Case, verdict: Verdict, id: str, subject: str) -> str:
-    """A failing case as a script for NumPy alone."""
-    loss, gradients = subject_named(subject)(case)
-    return write_script(case, verdict, loss, dict(gradients), id=id, file=f"{id}.py")
-
-
-def versions() -> dict[str, str]:
-    """The versions of everything that has a say."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in ("backproof", "numpy", "scipy", "jax", "torch"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "absent"
-    return found
 
 
 def default_workers(cases: int) -> int:

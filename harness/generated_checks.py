@@ -24,13 +24,14 @@ from backproof import foreign
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import DTYPES, LANES, Case, DType, draw_case
 from backproof.architectures.limits import ACTIVATION_NAMES, LOSS_NAMES, OPERATOR_NAMES
-from backproof.campaign import DECODER, cause_of, judge, run_job
 from backproof.checkers.manners import CLAIMS
 from backproof.checkers.verdict import CHECKERS, NUMERICAL, Verdict
 from backproof.jobs import Job, Options, plan
+from backproof.judging import DECODER, judge, run_job
 from backproof.reports.summary import Failure
 from backproof.reports.terminal import facts
 from backproof.reports.text import printable
+from backproof.saving import cause_of
 from backproof.shrinking import shrink
 from backproof.subjects.capabilities import PENALTIES, Capabilities
 from backproof.subjects.opening import Opened

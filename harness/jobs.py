@@ -134,3 +134,8 @@ def _network(options: Options, lane: Lane, dtype: DType, start: int, seen: Seen)
         if can is None or not can.refuses(a):
             return a
     raise NoNetwork(f"of {TRIES} random networks none is of what the subject declares")
+
+
+def case_id(spec: CaseSpec) -> str:
+    """A name such as `case-00017-tie-float64`."""
+    return f"case-{spec.index:05d}-{spec.lane}-{spec.dtype}"

@@ -8,6 +8,7 @@ of the folder     PASS: passed      FAIL: failed, unless the baseline knows it
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
@@ -42,14 +43,15 @@ def of_folder(folder: str | Path, known: Sequence[Entry] = ()) -> tuple[Saved, .
 
     ArchitectureError for a file that is none.
     """
-    ids = {e.id for e in known}
-    found = []
+    there = {(e.id, e.case.subject) for e in known}
+    found: dict[tuple[str, str], Saved] = {}
     for path in sorted(Path(folder).glob("*.json")):
         file = failures.read(path)
         failures.rebuild(file, str(path))
-        if file_id(file) not in ids:
-            found.append(Saved(file_id(file), file))
-    return tuple({s.id: s for s in found}.values())
+        key = file_id(file), file.subject
+        if key not in there:
+            found[key] = Saved(key[0], file)
+    return tuple(found.values())
 
 
 def file_id(file: FailureFile) -> str:
@@ -58,10 +60,16 @@ def file_id(file: FailureFile) -> str:
 
 
 def keep(folder: str | Path, file: FailureFile) -> Path:
-    """Put a failure into the folder of those that every gate runs again, under its id."""
+    """Put a failure into the folder of those that every gate runs again, under its id.
+
+    Where another subject has failed alike, with a digest of the subject's name too.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{file_id(file)}.json"
+    if path.exists() and failures.read(path).subject != file.subject:
+        digest = hashlib.sha256(file.subject.encode("utf-8", "backslashreplace")).hexdigest()
+        path = path.with_stem(f"{path.stem}-{digest[:8]}")
     write(path, failures.dumps(file))
     return path
 

@@ -20,6 +20,8 @@ from concurrent.futures import BrokenExecutor, Future
 from types import TracebackType
 from typing import Any, Self
 
+from backproof.interruption import SIGNALS
+
 __all__ = ["BrokenExecutor", "Workers"]
 
 
@@ -95,7 +97,7 @@ def _work(function: Callable[[bytes], bytes], work: bytes) -> bytes:
 
 
 def _processes(count: int) -> Any:
-    """A pool whose processes use one thread each and leave Ctrl-C to their parent."""
+    """A pool whose processes use one thread each and leave interruptions to their parent."""
     import loky
 
     # a process that grew by 300 MB is replaced in silence: that is what it is for
@@ -105,4 +107,5 @@ def _processes(count: int) -> Any:
 
 
 def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

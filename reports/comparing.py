@@ -33,7 +33,7 @@ from scipy import special
 from ..architectures.architecture import Architecture
 from ..checkers.comparison import Status
 from .events import AnyEvent, CaseFinished, CaseKnown, FailureSaved, RunStarted
-from .summary import verdicts_by_operator
+from .tallies import verdicts_by_operator
 
 BIT = math.log10(2)
 """Digits: the least typical change that is told, however sure."""

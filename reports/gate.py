@@ -110,6 +110,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     tensor: str = ""
     reason: str = ""
     note: str = ""
+    seconds: float = 0.0
 
 
 BAD_REPLAYS: tuple[Outcome, ...] = ("failed", "changed", "expired")
@@ -129,11 +130,17 @@ def replays(events: Iterable[Replayed]) -> tuple[Replay, ...]:
             tensor=e.verdict.tensor,
             reason=e.verdict.reason,
             note=e.note,
+            seconds=e.seconds,
         )
         for e in events
     ]
     order = list(WORDS)
     return tuple(sorted(found, key=lambda r: (order.index(r.outcome), r.id)))
+
+
+def kept(replays: Iterable[Replay]) -> int:
+    """How many of them came out as they should."""
+    return sum(r.outcome in ("passed", "expected", "fixed") for r in replays)
 
 
 WORDS: dict[Outcome, str] = {

@@ -24,7 +24,8 @@ from . import text
 from .events import AnyEvent, CaseFinished
 from .exit_codes import ExitCode, headline, outcome
 from .histogram import HEIGHT, WIDTH, histogram
-from .summary import BAD, STATUSES, Counts, Summary, summarise
+from .summary import Summary, summarise
+from .tallies import BAD, STATUSES, Counts
 
 MOST_CASES = 2_000
 """Cases listed one by one; with more, those that did not pass come first."""

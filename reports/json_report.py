@@ -1,4 +1,7 @@
-"""report.json: the summary, for programs.  Infinities are strings, as in the events."""
+"""report.json, the summary, and comparison.json, what changed since an older run: for programs.
+
+Infinities are strings, as in the events.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from .comparing import Comparison, compare
 from .events import AnyEvent, plain
 from .summary import Summary, summarise
 
@@ -16,6 +20,11 @@ def dumps(events: Iterable[AnyEvent]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(plain(summarise(events))), indent=2) + b"\n"
 
 
+def dumps_comparison(old: Iterable[AnyEvent], new: Iterable[AnyEvent]) -> bytes:
+    """What changed from one run to another as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(plain(compare(old, new))), indent=2) + b"\n"
+
+
 def loads(text: str | bytes) -> Summary:
     """Read a report; msgspec.DecodeError where it is none."""
     return msgspec.json.decode(text, type=Summary, strict=False)
@@ -23,10 +32,19 @@ def loads(text: str | bytes) -> Summary:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of report.json; docs/report.schema.json is the same."""
+    return _schema("A report of Backproof", Summary)
+
+
+def schema_of_comparison() -> dict[str, Any]:
+    """The JSON Schema of comparison.json; docs/comparison.schema.json is the same."""
+    return _schema("What changed between two runs of Backproof", Comparison)
+
+
+def _schema(title: str, kind: Any) -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A report of Backproof",
-        **_or_infinite(msgspec.json.schema(Summary)),
+        "title": title,
+        **_or_infinite(msgspec.json.schema(kind)),
     }
 
 

@@ -3,9 +3,10 @@
 The operator's FAIL is a failure; what decided nothing about it is skipped, with the reason.  The
 suite `backproof.networks` holds what no operator can be blamed for: errors and timeouts, a
 subject that raised, a claim beyond values that does not hold; so each case is somewhere, and what
-failed is a failure somewhere.  The suite `backproof.controls` holds the negative controls, of
-which a missed one is a failure.  Follows Ant's schema, which the looser ones of Jenkins and GitLab
-include.
+failed is a failure somewhere.  A failure that a gate's baseline knows is skipped, as one that is
+expected.  The suite `backproof.controls` holds the negative controls, of which a missed one is a
+failure, `backproof.saved` the cases that a gate ran again.  Follows Ant's schema, which the
+looser ones of Jenkins and GitLab include.
 """
 
 from __future__ import annotations
@@ -16,8 +17,17 @@ from xml.etree import ElementTree
 
 from ..checkers.comparison import Status
 from ..checkers.verdict import Verdict
-from .events import AnyEvent, CaseFinished, ControlFinished, FailureSaved, RunStarted
-from .summary import BAD, status_by_operator
+from .events import (
+    AnyEvent,
+    CaseFinished,
+    CaseKnown,
+    ControlFinished,
+    FailureSaved,
+    Replayed,
+    RunStarted,
+)
+from .gate import BAD_REPLAYS, WORDS, Replay, replays
+from .tallies import BAD, status_by_operator
 from .terminal import against
 from .text import printable
 
@@ -36,14 +46,20 @@ def dumps(events: Iterable[AnyEvent]) -> bytes:
     events = tuple(events)
     start = next((e for e in events if isinstance(e, RunStarted)), None)
     saved = {e.id: e for e in events if isinstance(e, FailureSaved)}
+    known = {e.id: e.known for e in events if isinstance(e, CaseKnown)}
     suites: dict[str, list[ElementTree.Element]] = {}
     cases = [e for e in events if isinstance(e, CaseFinished)]
     for case in sorted(cases, key=lambda e: (e.index, e.id)):
         places = _places(case)
         for name, status in places.items():
             test = _case(case, name, status, case.seconds / len(places), saved.get(case.id))
+            if status == "FAIL" and case.id in known:
+                test = _excused(test, known[case.id])
             suites.setdefault(name, []).append(test)
     suites = dict(sorted(suites.items()))
+    again = [_replayed(r) for r in replays(e for e in events if isinstance(e, Replayed))]
+    if again:
+        suites["backproof.saved"] = again
     controls = [e for e in events if isinstance(e, ControlFinished)]
     for control in sorted(controls, key=lambda e: (e.index, e.id)):
         suites.setdefault("backproof.controls", []).append(_control(control))
@@ -117,6 +133,30 @@ def _case(
         if status in BAD or case.verdict.status == status:
             outcome.text = printable("\n".join(_body(case, saved)), lines=True)
         test.append(outcome)
+    return test
+
+
+def _excused(test: ElementTree.Element, known: str) -> ElementTree.Element:
+    """A failure as it is shown where the baseline expects it."""
+    for failure in test.findall("failure"):
+        failure.tag = "skipped"
+        failure.set("type", "KNOWN")
+        failure.set("message", printable(f"known as {known}: {failure.get('message')}"))
+    return test
+
+
+def _replayed(r: Replay) -> ElementTree.Element:
+    """A saved case that ran again: what must not be is a failure, what is undecided is skipped."""
+    test = _element("testcase", name=r.id, classname="backproof.saved", time=_seconds(r.seconds))
+    if r.outcome in ("passed", "fixed"):
+        return test
+    bad = "error" if r.outcome == "error" else "failure" if r.outcome in BAD_REPLAYS else "skipped"
+    why = "; ".join(word for word in (r.note, r.reason) if word)
+    outcome = _element(bad, message=f"{r.id} {WORDS[r.outcome]}", type=r.outcome)
+    outcome.text = printable(
+        "\n".join((f"network: {r.architecture}", f"because: {why}")), lines=True
+    )
+    test.append(outcome)
     return test
 
 

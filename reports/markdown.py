@@ -6,27 +6,30 @@ much of it is left out.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from . import changes
 from .comparing import Changed, Comparison, compare
 from .events import AnyEvent
 from .exit_codes import compared, compared_headline, headline, outcome
+from .gate import BAD_REPLAYS, WORDS, kept
 from .inert import block, cell, code, prose
 from .mistakes import worst_first
-from .summary import Failure, Row, Summary, summarise
+from .summary import Failure, Summary, summarise
+from .tallies import Row
 from .terminal import STYLES, against
-from .text import count, duration, number, resolution
+from .text import count, cut, duration, number, resolution
 
 LIMIT = 2**20
 """Bytes that GitHub takes for one step's summary."""
 
-FAILURES, CHANGES, TABLE = 5 * 2**17, 2**17, 2**15
+FAILURES, CHANGES, TABLE = 35 * 2**14, 2**17, 2**15
 """Bytes for the failures, for what changed, and for one table.
 
-What changed has two tables within it; there are four more, the missed controls and how the run
-was made, each as large as a table at most: 640 + 128 + 6 * 32 = 960 KiB, which leaves 64 KiB for
-the headings and the verdict.
+What changed has two tables within it.  There are four more; the missed controls, what a gate says,
+the failures that are known and how the run was made are each as large as a table at most:
+560 + 128 + 8 * 32 = 944 KiB, which leaves 80 KiB for the headings and the verdict.
 """
 
 OPEN = 10
@@ -44,8 +47,10 @@ def dumps(events: Iterable[AnyEvent], old: Iterable[AnyEvent] | None = None) -> 
     parts = [
         *_head(summary, comparison),
         *_missed(summary),
+        *_gate(summary),
         *_failures(summary),
         *(() if comparison is None else _changes(comparison)),
+        *_excused(summary),
         *_tables(summary),
         _how(summary),
     ]
@@ -106,6 +111,33 @@ def _missed(s: Summary) -> Iterator[str]:
     if missed:
         yield "### Planted faults that went unnoticed"
         yield _list(missed, TABLE, "fault")
+
+
+def _gate(s: Summary) -> Iterator[str]:
+    """The budgets that are missed, and what became of the saved cases; what is worst first."""
+    lines = [f"* budget missed: {prose(sentence)}" for sentence in s.missed]
+    for r in s.replays:
+        if r.outcome != "passed":
+            why = r.note or (r.reason if r.outcome in BAD_REPLAYS else "")
+            said = f" ({prose(cut(why, SHORT))})" if why else ""
+            word = "known" if r.known else "saved"
+            lines.append(f"* {word}: {code(r.id, SHORT)} {WORDS[r.outcome]}{said}")
+    if s.replays:
+        cases = count(len(s.replays), "saved case")
+        lines.append(f"* replayed: {kept(s.replays):,} of {cases} as expected")
+    if lines:
+        yield "### The gate"
+        yield _list(lines, TABLE, "line")
+
+
+def _excused(s: Summary) -> Iterator[str]:
+    """The failures that the baseline knows, by the one that each fails as."""
+    found = Counter(f.known for f in s.excused)
+    if found:
+        rows = [(cell(id, SHORT), f"{n:,}") for id, n in sorted(found.items())]
+        yield _details(
+            f"Known failures: {count(len(s.excused), 'case')}", _table(("known as", "cases"), rows)
+        )
 
 
 # --- failures ---------------------------------------------------------------------------
@@ -228,13 +260,15 @@ def _counted(what: str, rows: Sequence[Row]) -> str:
     return _table(heads, cells)
 
 
-WORDS = {"operator", "checker", "claim", "why it matters", "status", "reason", "digits of"}
+LEFT = {
+    "operator", "checker", "claim", "why it matters", "status", "reason", "digits of", "known as",
+}  # fmt: skip
 """Columns of words, which stand at the left; numbers stand at the right."""
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """As many rows as fit."""
-    aligned = ["---" if head in WORDS else "---:" for head in heads]
+    aligned = ["---" if head in LEFT else "---:" for head in heads]
     lines = [f"| {' | '.join(row)} |" for row in (heads, aligned)]
     taken, left = _fitting((f"| {' | '.join(row)} |" for row in rows), TABLE - 2**10)
     table = "\n".join((*lines, *taken))

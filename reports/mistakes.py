@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .summary import BAD, Failure
+from ..architectures.cases import LANES
+from .summary import Failure
+from .tallies import BAD
 
 
 def mistake(f: Failure) -> tuple[str, ...]:
@@ -22,13 +24,19 @@ def mistake(f: Failure) -> tuple[str, ...]:
 def by_mistake(failures: Sequence[Failure]) -> list[list[Failure]]:
     """The mistakes by status, then by their greatest error over its bound.
 
-    Of each the worst case is first, but for one that is worse and not explained, where another
-    is.
+    Of each the first is the one that shows it best: explained, saved, of the plainest lane, and
+    of these the worst.
     """
     groups: dict[tuple[str, ...], list[Failure]] = {}
     for f in sorted(failures, key=_rank):
         groups.setdefault(mistake(f), []).append(f)
-    return [sorted(group, key=lambda f: not f.cause) for group in groups.values()]
+    return [sorted(group, key=_plainness) for group in groups.values()]
+
+
+def _plainness(f: Failure) -> tuple[bool, bool, int]:
+    """In the extreme lane a ratio says more of the values than of the mistake."""
+    lane = LANES.index(f.lane) if f.lane in LANES else len(LANES)
+    return not f.cause, not f.replay, lane
 
 
 def worst_first(failures: Sequence[Failure]) -> list[Failure]:

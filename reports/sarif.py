@@ -3,7 +3,8 @@
 Written only where a run knows the file that its subject is defined in (`RunStarted.source`).  A
 mistake is one result however many cases show it (`occurrenceCount`), under a fingerprint that
 does not depend on the case, so that it stays one alert from run to run.  What ended in an error
-of the harness is a notification and no result: it is no fault of the code under test.
+of the harness is a notification and no result: it is no fault of the code under test.  What a
+gate's baseline knows is a result that is suppressed, so that its alert is not opened again.
 
 A message of SARIF has markup of its own: `{0}` is a placeholder and `[text](target)` a link.
 Braces are doubled, as the standard says, and no bracket meets a parenthesis.
@@ -32,6 +33,13 @@ SCHEMA = (
 MOST_RESULTS = 5_000
 """GitHub shows so many of a run; above 25,000 it refuses the file."""
 
+HELP = (
+    "The result names the operator, the tensor, the likely mistake, and the smallest network that "
+    "shows it. Its replay command runs that network again; the page beside the saved failure gives "
+    "the formula that should hold and every entry."
+)
+"""What to do about a wrong gradient; GitHub shows it beside the alert, and demands it."""
+
 MOST_NOTES = 20
 LONGEST = 1_000
 """Notifications, and characters of a message."""
@@ -44,7 +52,9 @@ def dumps(events: Iterable[AnyEvent]) -> bytes | None:
     if start is None or start.source is None:
         return None
     summary = summarise(events)
-    mistakes = by_mistake([f for f in summary.failures if f.verdict.status == "FAIL"])
+    wrong = [f for f in summary.failures if f.verdict.status == "FAIL"]
+    known = {f.known: [g for g in summary.excused if g.known == f.known] for f in summary.excused}
+    mistakes = [*by_mistake(wrong), *(g for id in sorted(known) for g in by_mistake(known[id]))]
     rules = sorted({_rule_id(group[0]) for group in mistakes})
     run = {
         "tool": {"driver": _driver(summary, rules)},
@@ -75,6 +85,7 @@ def _driver(summary: Summary, rules: Sequence[str]) -> dict[str, Any]:
                         "pass gives another one: the difference is above the error bounds."
                     )
                 },
+                "help": {"text": HELP},
                 "defaultConfiguration": {"level": "error"},
             }
             for rule in rules
@@ -93,25 +104,28 @@ def _of(rule: str) -> str:
 
 def _result(group: Sequence[Failure], rules: Sequence[str], start: RunStarted) -> dict[str, Any]:
     rule = _rule_id(group[0])
+    known = text(f"Known as {group[0].known} in the baseline.") if group[0].known else ""
     return {
         "ruleId": rule,
         "ruleIndex": rules.index(rule),
         "level": "error",
-        "message": {"text": _message(group)},
+        "message": {"text": text(" ".join(sentences(group)))},
         "locations": [_location(start.source)] if start.source else [],
         "occurrenceCount": len(group),
-        "partialFingerprints": {"backproof/v1": _fingerprint(group[0], start)},
+        "partialFingerprints": {"backproof/v1": fingerprint(start.subject, group[0])},
+        **({"suppressions": [{"kind": "external", "justification": known}]} if known else {}),
     }
 
 
-def _message(group: Sequence[Failure]) -> str:
+def sentences(group: Sequence[Failure]) -> list[str]:
+    """What is said of a mistake, as it came from the subject: nothing in it is escaped yet."""
     f = group[0]
     v = f.verdict
     wrong = max(
         (c for c in v.comparisons if c.status == "FAIL"), key=lambda c: c.ratio, default=None
     )
     where = " ".join(word for word in (v.operator, v.tensor) if word)
-    sentences = [
+    said = [
         f"Wrong gradient{f' of {where}' if where else ''} in {count(len(group), 'case')}, "
         f"first {f.id}",
         v.reason,
@@ -120,7 +134,7 @@ def _message(group: Sequence[Failure]) -> str:
         f"Network: {f.minimal or f.architecture}",
         f"Replay: {f.replay}" if f.replay else "",
     ]
-    return text(". ".join(s.rstrip(".") for s in sentences if s) + ".")
+    return [s.rstrip(".") + "." for s in said if s]
 
 
 def _location(source: Source) -> dict[str, Any]:
@@ -132,8 +146,9 @@ def _location(source: Source) -> dict[str, Any]:
     }
 
 
-def _fingerprint(f: Failure, start: RunStarted) -> str:
-    words = "\0".join((start.subject, *mistake(f)))
+def fingerprint(subject: str, f: Failure) -> str:
+    """What stays the same of a mistake from run to run, and differs from any other's."""
+    words = "\0".join((subject, *mistake(f), *([f.known] if f.known else [])))
     return hashlib.sha256(words.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 

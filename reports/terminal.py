@@ -16,17 +16,26 @@ from rich.table import Table
 from rich.text import Text
 
 from ..checkers.comparison import Comparison, Status
+from ..checkers.verdict import Verdict
 from .coverage import Coverage
 from .exit_codes import ExitCode, headline, outcome
-from .gate import BAD_REPLAYS, WORDS
-from .summary import Claimed, Controls, Counts, Failure, Row, Summary
+from .gate import BAD_REPLAYS, WORDS, kept
+from .mistakes import by_mistake
+from .summary import Controls, Failure, Summary
+from .tallies import Claimed, Counts, Row
 from .text import count, cut, duration, number, printable, resolution
 
 WIDE, MEDIUM = 100, 76
 """Columns from which headings are in full, and from which medians are shown."""
 
 PAGES = 10
-"""Failures shown in full; the other reports show more."""
+"""Mistakes shown in full; the other reports show more."""
+
+LONG = 20
+"""Rows of tables above which the verdict is said again at the end, since it has left the screen."""
+
+ALIKE = 3
+"""Cases named that fail in the same way as one that is shown."""
 
 STYLES: dict[Status, str] = {
     "PASS": "green",
@@ -40,10 +49,8 @@ STYLES: dict[Status, str] = {
 
 def render(summary: Summary, console: Console, folder: str | Path | None = None) -> None:
     """Print a run's summary; `folder` is where its reports are, if they were written."""
-    code, reason = outcome(summary)
-    echo(console, (headline(summary), "bold green" if code is ExitCode.VERIFIED else "bold red"),
-           (f"  {printable(reason)}", "bold"))  # fmt: skip
-    _gate(summary, reason, console)
+    _verdict(summary, console)
+    _gate(summary, outcome(summary)[1], console)
     echo(console, (_run_line(summary), ""))
     foreign = bool(summary.subject) and not summary.subject.startswith("reference")
     operators = summary.configurations if foreign else summary.operators
@@ -57,15 +64,24 @@ def render(summary: Summary, console: Console, folder: str | Path | None = None)
     _undecided(summary, console)
     _coverage(summary.coverage, console)
     _controls(summary.controls, console)
-    for failure in summary.failures[:PAGES]:
+    mistakes = by_mistake(summary.failures)
+    for first, *others in mistakes[:PAGES]:
         console.print()
-        _page(failure, console)
-    if len(summary.failures) > PAGES:
+        _page(first, others, console)
+    if left := sum(map(len, mistakes[PAGES:])):
         console.print()
-        echo(console, (f"{len(summary.failures) - PAGES:,} more are in the reports.", "bold"))
+        echo(console, (f"{left:,} more are in the reports.", "bold"))
     if folder is not None:
         console.print()
         echo(console, (f"reports in {printable(str(folder))}", ""))
+    if console.is_terminal and len(operators) + len(summary.by_checker) > LONG:
+        _verdict(summary, console)
+
+
+def _verdict(summary: Summary, console: Console) -> None:
+    code, reason = outcome(summary)
+    echo(console, (headline(summary), "bold green" if code is ExitCode.VERIFIED else "bold red"),
+           (f"  {printable(reason)}", "bold"))  # fmt: skip
 
 
 def _gate(summary: Summary, told: str, console: Console) -> None:
@@ -83,9 +99,8 @@ def _gate(summary: Summary, told: str, console: Console) -> None:
         text += f" ({cut(why, 200)})" if why else ""
         echo(console, (word, style), (printable(text), ""))
     if summary.replays:
-        kept = sum(r.outcome in ("passed", "expected", "fixed") for r in summary.replays)
         cases = count(len(summary.replays), "saved case")
-        echo(console, (f"replayed: {kept:,} of {cases} as expected", ""))
+        echo(console, (f"replayed: {kept(summary.replays):,} of {cases} as expected", ""))
     excused = Counter(f.known for f in summary.excused)
     for id, n in sorted(excused.items()):
         echo(console, (f"{count(n, 'case')} failed as {printable(id)} does, which is known", ""))
@@ -220,13 +235,35 @@ def _controls(controls: Controls, console: Console) -> None:
 # --- failures ---------------------------------------------------------------------------
 
 
-def _page(failure: Failure, console: Console) -> None:
+def _page(failure: Failure, others: Sequence[Failure], console: Console) -> None:
+    """A mistake by the worst case that shows it, and which other cases do."""
     v = failure.verdict
     where = " ".join(word for word in (v.operator, v.tensor) if word)
     echo(console, (v.status, STYLES[v.status]), (f"  {printable(failure.id)}", "bold"),
            (f"  {printable(where)}" if where else "", "bold"))  # fmt: skip
     for label, value in facts(failure):
-        echo(console, (f"  {label:<10}", "dim"), (value, ""))
+        _fact(label, value, console)
+    if others:
+        named = ", ".join(printable(f.id) for f in others[:ALIKE])
+        left = len(others) - ALIKE
+        _fact("also in", f"{named} and {left:,} more" if left > 0 else named, console)
+
+
+def _fact(label: str, value: str, console: Console) -> None:
+    """A label and its value, which keeps to its column; what is to be copied is not broken."""
+    if not console.is_terminal or label in FILES:
+        line = styled(console, (f"  {label:<10}", "dim"), (value, ""))
+        console.print(line, soft_wrap=True)
+        return
+    grid = Table.grid(padding=0)
+    grid.add_column(width=12)
+    grid.add_column(overflow="fold")
+    grid.add_row(styled(console, (f"  {label}", "dim")), styled(console, (value, "")))
+    console.print(grid)
+
+
+FILES = ("explained", "saved", "script", "replay")
+"""What is opened or run."""
 
 
 def facts(failure: Failure) -> Iterator[tuple[str, str]]:
@@ -241,22 +278,20 @@ def facts(failure: Failure) -> Iterator[tuple[str, str]]:
         yield "because", cut(printable(v.reason), 600)
     if failure.cause:
         yield "cause", cut(printable(failure.cause), 600)
-    for c in _worst_comparisons(v.comparisons)[:4]:
+    for c in _worst_comparisons(v)[:4]:
         yield "disagrees", f"{printable(c.checker)} on {printable(c.tensor)}: {against(c)}"
     if v.convention:
         yield "at ties", printable(v.convention)
-    for label, value in (
-        ("explained", failure.page),
-        ("saved", failure.path),
-        ("script", failure.script),
-        ("replay", failure.replay),
-    ):
+    files = (failure.page, failure.path, failure.script, failure.replay)
+    for label, value in zip(FILES, files, strict=True):
         if value:
             yield label, printable(value)
 
 
-def _worst_comparisons(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    return sorted((c for c in comparisons if c.status == "FAIL"), key=lambda c: -c.ratio)
+def _worst_comparisons(v: Verdict) -> list[Comparison]:
+    """The disagreements, those about the tensor that is blamed first, then the worst."""
+    wrong = (c for c in v.comparisons if c.status == "FAIL")
+    return sorted(wrong, key=lambda c: (c.tensor != v.tensor, -c.ratio))
 
 
 def against(c: Comparison) -> str:

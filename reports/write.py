@@ -23,23 +23,31 @@ REPORTS: Mapping[str, Callable[[Iterable[AnyEvent]], bytes | None]] = {
 }
 """Each file's name, and how it is made from the events; None where there is nothing to say."""
 
+COMPARISON = "comparison.json"
+"""Of two runs, where an older one is given."""
+
 
 def write_all(
     folder: str | Path, events: Iterable[AnyEvent], old: Iterable[AnyEvent] | None = None
 ) -> list[Path]:
     """Write every report into `folder`, which is made if need be; the paths written.
 
-    `old` are the events of an older run; what changed since is a section of report.md.  A file
+    `old` are the events of an older run; what changed since is a section of report.md, and in
+    comparison.json for programs.  A file
     for which there is nothing to say is removed, since it would be an earlier run's.  OSError
     where something cannot be written; a report that stood there before is then whole.
     """
-    events = tuple(events)
+    events, old = tuple(events), None if old is None else tuple(old)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    renders: Mapping[str, Callable[[Iterable[AnyEvent]], bytes | None]] = {
+        **REPORTS,
+        "report.md": lambda new: markdown.dumps(new, old),
+        COMPARISON: lambda new: None if old is None else json_report.dumps_comparison(old, new),
+    }
     paths = []
-    for name, render in REPORTS.items():
-        path = folder / name
-        content = render(events) if name != "report.md" else markdown.dumps(events, old)
+    for name, render in renders.items():
+        path, content = folder / name, render(events)
         if content is None:
             path.unlink(missing_ok=True)
         else:

@@ -19,9 +19,10 @@ from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import draw_case
-from backproof.campaign import Options, judge
 from backproof.checkers.functions.check import FunctionVerdict
 from backproof.foreign import close_all
+from backproof.jobs import Options
+from backproof.judging import judge
 from backproof.subjects.capabilities import Capabilities, SubjectAbsent
 from backproof.subjects.python import load_installed
 

@@ -16,10 +16,13 @@ from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import Case, draw_case
 from backproof.architectures.files import ArchitectureError
 from backproof.baseline import Baseline, Entry, derived_id, excuse
+from backproof.campaign import run
 from backproof.checkers.checks import Check
 from backproof.checkers.verdict import Verdict
 from backproof.failures import FailureFile, dumps, record
-from backproof.replaying import Saved, of_folder, replay
+from backproof.jobs import Options
+from backproof.replaying import Saved, keep, of_folder, replay
+from backproof.reports.events import AnyEvent, Replayed
 
 TODAY = datetime.date(2026, 11, 28)
 ONE = network(ops.Dense(1), input=(1, 1))
@@ -246,3 +249,26 @@ def test_a_folder_of_failures_is_read_each_once_without_what_is_known(tmp_path: 
     (tmp_path / "d.json").write_text("{}")
     with pytest.raises(ArchitectureError, match=r"d\.json: "):
         of_folder(tmp_path)
+
+
+def test_two_subjects_that_fail_alike_are_two_saved_cases(tmp_path: Path) -> None:
+    mine, theirs = file(), file(subject="py:theirs:net")
+    paths = {keep(tmp_path, f) for f in (mine, theirs, mine, theirs)}
+    assert len(paths) == 2
+    assert sorted(s.file.subject for s in of_folder(tmp_path)) == sorted((SUBJECT, theirs.subject))
+    left = of_folder(tmp_path, (entry(),))  # whose excuse is not the other's
+    assert [s.file.subject for s in left] == [theirs.subject]
+
+
+def test_after_an_interruption_every_saved_case_is_replayed_once() -> None:
+    """Also two of one id, of two subjects."""
+    saved = tuple(Saved("x", file(subject=name)) for name in ("py:a:net", "py:b:net"))
+    options = Options(cases=2, checkers=("complex_step",), architecture=ONE)
+    whole: list[AnyEvent] = []
+    run(options, whole.append, saved=saved)
+    again = [e for e in whole if isinstance(e, Replayed)]
+    assert [e.note for e in again] == [f"it is of the subject py:{n}:net" for n in "ab"]
+    for length, left in ((1, 2), (2, 1), (3, 0)):
+        rest: list[AnyEvent] = []
+        run(options, rest.append, saved=saved, before=whole[:length])
+        assert sum(isinstance(e, Replayed) for e in rest) == left

@@ -15,11 +15,11 @@ from helpers_networks import network
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
 from backproof.architectures.cases import Case, draw_case
-from backproof.campaign import judge
 from backproof.checkers import complex_step, finite_differences, probe, with_jax, with_torch
 from backproof.checkers.verdict import CHECKERS, CheckerName, Verdict, reference_subject, verify
 from backproof.foreign import close_all, enter
 from backproof.jobs import Options
+from backproof.judging import judge
 from backproof.reference import network as networks
 from backproof.reference import pages
 from backproof.reference.arrays import Array

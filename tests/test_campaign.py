@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from helpers_networks import network
 
-from backproof import campaign
+from backproof import campaign, judging, saving
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
 from backproof.architectures.cases import LANES, Case
@@ -35,6 +35,7 @@ from backproof.reports.events import (
     RunStarted,
     encode,
 )
+from backproof.versions import versions
 
 QUICK = Options(cases=6, checkers=("complex_step",), limits=Limits(2, 3, 2))
 """Complex step alone: nothing to import, nothing to compile."""
@@ -183,8 +184,8 @@ def test_a_library_that_is_not_there_is_said_to_be_absent(monkeypatch: pytest.Mo
     def version(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(campaign, "version", version)
-    assert campaign.versions()["torch"] == "absent"
+    monkeypatch.setattr("backproof.versions.version", version)
+    assert versions()["torch"] == "absent"
 
 
 # --- ends --------------------------------------------------------------------------------
@@ -238,7 +239,7 @@ def test_an_interruption_inside_a_case_ends_the_run_in_order(
     def verify(*arguments: Any, **options: Any) -> Verdict:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(campaign, "verify", verify)
+    monkeypatch.setattr(judging, "verify", verify)
     events = events_of(QUICK)
     assert not cases(events)
     assert (end(events).interrupted, end(events).exit_code) == (True, 2)
@@ -272,14 +273,14 @@ def test_a_failure_before_the_interruption_still_counts() -> None:
 def test_what_breaks_in_the_harness_is_an_error_and_not_the_end(
     broken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right, calls = getattr(campaign, broken), itertools.count()
+    right, calls = getattr(judging, broken), itertools.count()
 
     def sometimes(*arguments: Any, **options: Any) -> Any:
         if next(calls) == 2:
             raise ZeroDivisionError("by zero")
         return right(*arguments, **options)
 
-    monkeypatch.setattr(campaign, broken, sometimes)
+    monkeypatch.setattr(judging, broken, sometimes)
     events = events_of(QUICK)
     assert [e.verdict.status for e in cases(events)] == ["PASS", "PASS", "ERROR", *["PASS"] * 3]
     assert cases(events)[2].verdict.reason == "ZeroDivisionError: by zero"
@@ -287,13 +288,13 @@ def test_what_breaks_in_the_harness_is_an_error_and_not_the_end(
 
 
 def test_nothing_verified_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaign, "verify", lambda *a, **k: Verdict("INCONCLUSIVE", "fog"))
+    monkeypatch.setattr(judging, "verify", lambda *a, **k: Verdict("INCONCLUSIVE", "fog"))
     assert end(events_of(QUICK)).exit_code == 5
 
 
 def test_more_undecided_than_allowed_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     verdicts = itertools.cycle([Verdict("PASS"), Verdict("PASS"), Verdict("INCONCLUSIVE", "fog")])
-    monkeypatch.setattr(campaign, "verify", lambda *a, **k: next(verdicts))
+    monkeypatch.setattr(judging, "verify", lambda *a, **k: next(verdicts))
     assert end(events_of(QUICK)).exit_code == 5
     assert end(events_of(replace(QUICK, max_inconclusive=0.5))).exit_code == 0
 
@@ -314,7 +315,7 @@ def test_a_control_that_breaks_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
     def run_control(case: Case, checkers: Any) -> Control | None:
         raise RuntimeError("no fault to be found")
 
-    monkeypatch.setattr(campaign, "run_control", run_control)
+    monkeypatch.setattr(judging, "run_control", run_control)
     events = events_of(replace(QUICK, cases=12))
     (control,) = [e for e in events if isinstance(e, ControlFinished)]
     assert (control.caught, control.verdict.reason) == (False, "RuntimeError: no fault to be found")
@@ -322,7 +323,7 @@ def test_a_control_that_breaks_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_case_where_no_fault_shows_has_no_control(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaign, "run_control", lambda case, checkers: None)
+    monkeypatch.setattr(judging, "run_control", lambda case, checkers: None)
     events = events_of(replace(QUICK, cases=12))
     assert not any(isinstance(e, ControlFinished) for e in events)
     assert end(events).exit_code == 0
@@ -365,7 +366,7 @@ def test_a_failure_that_cannot_be_reduced_stands_as_it_was_found(
     def shrink(*arguments: Any) -> Any:
         raise RuntimeError("stuck")
 
-    monkeypatch.setattr(campaign, "shrink", shrink)
+    monkeypatch.setattr(saving, "shrink", shrink)
     events = events_of(WRONG, save=lambda name, content: None)
     (first, _) = [e for e in events if isinstance(e, FailureSaved)]
     assert (first.minimal, first.path) == (ONE, "")
@@ -383,7 +384,7 @@ def dies_at(*indices: int) -> Callable[[bytes], bytes]:
         job = msgspec.msgpack.decode(encoded, type=Job)
         if any(spec.index in indices for spec in job.cases):
             os.kill(os.getpid(), signal.SIGKILL)
-        return campaign.run_job(encoded)
+        return judging.run_job(encoded)
 
     return run_job
 
@@ -415,5 +416,5 @@ def test_a_small_run_has_one_process_and_a_large_one_as_many_as_cores(
 
 def test_jobs_and_results_travel_as_bytes() -> None:
     (job,) = plan(replace(QUICK, cases=2, architecture=network(loss=ls.WeightedSum())))
-    results = campaign.DECODER.decode(campaign.run_job(msgspec.msgpack.encode(job)))
+    results = judging.DECODER.decode(judging.run_job(msgspec.msgpack.encode(job)))
     assert [r.verdict.status for r in results] == ["PASS", "PASS"]

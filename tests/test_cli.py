@@ -36,7 +36,9 @@ from backproof.architectures import operators as ops
 from backproof.architectures.files import dumps, schema
 from backproof.checkers.verdict import Verdict
 from backproof.commands import replay as replay_command
-from backproof.commands.run import Duration, Interruption, prepare_folder
+from backproof.commands.options import Duration
+from backproof.commands.session import prepare_folder
+from backproof.interruption import Interruption
 from backproof.planting import BY_NAME
 from backproof.reports import events
 from backproof.reports.events import AnyEvent, CaseFinished, RunFinished, RunStarted
@@ -216,7 +218,7 @@ def test_3_a_planted_fault_goes_unnoticed(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_5_nothing_was_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaign, "verify", lambda *a, **k: Verdict("INCONCLUSIVE", "fog"))
+    monkeypatch.setattr("backproof.judging.verify", lambda *a, **k: Verdict("INCONCLUSIVE", "fog"))
     result = run_into(tmp_path, "--cases", "2")
     assert result.exit_code == 5
     assert "NOTHING VERIFIED" in result.stdout
@@ -224,7 +226,7 @@ def test_5_nothing_was_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_5_less_was_decided_than_demanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     verdicts = iter([Verdict("PASS"), *[Verdict("INCONCLUSIVE", "fog")] * 9])
-    monkeypatch.setattr(campaign, "verify", lambda *a, **k: next(verdicts))
+    monkeypatch.setattr("backproof.judging.verify", lambda *a, **k: next(verdicts))
     assert run_into(tmp_path, "--cases", "2", "--max-inconclusive", "0.2").exit_code == 5
 
 
@@ -242,14 +244,16 @@ def test_3_what_was_not_foreseen_is_an_error_with_its_traceback(
     assert "ZeroDivisionError: by zero" in capsys.readouterr().err
 
 
-def test_the_first_ctrl_c_is_noted_and_the_second_is_raised() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_interruption_is_noted_and_the_second_is_raised(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
     with Interruption() as interruption:
         assert not interruption.asked()
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
         assert interruption.asked()
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is before
 
 
 def test_2_an_interruption_before_a_command_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -457,8 +461,8 @@ def test_a_full_disk_costs_the_files_and_not_the_verdict(
         no_space()
 
     monkeypatch.setattr(EventWriter, "close", close_late)
-    monkeypatch.setattr("backproof.commands.run.write", no_space)
-    monkeypatch.setattr("backproof.commands.run.write_all", no_space)
+    monkeypatch.setattr("backproof.commands.session.write", no_space)
+    monkeypatch.setattr("backproof.commands.session.write_all", no_space)
     result = run_into(tmp_path, "--cases", "2", *(WRONG if code == 1 else ()))
     assert result.exit_code == code
     assert result.stdout.startswith("WRONG" if code == 1 else "VERIFIED  2 of 2 cases passed")
@@ -550,14 +554,19 @@ def alive(session: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_2_ctrl_c_ends_a_run_in_order_and_leaves_no_process(workers: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "workers, number", [("1", signal.SIGINT), ("2", signal.SIGINT), ("2", signal.SIGTERM)]
+)
+def test_2_an_interruption_ends_a_run_in_order_and_leaves_no_process(
+    workers: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    """Sent to all of its processes, as a terminal does it, and a job that is cancelled."""
     log = tmp_path / "events.ndjson"
     process = start("run", "--checker", "complex_step", "--workers", workers,
                     "--cases", "1000000", "--output", str(tmp_path))  # fmt: skip
     while process.poll() is None and (not log.exists() or log.read_bytes().count(b"\n") < 4):
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 2
     assert stdout.startswith("INTERRUPTED  Interrupted after ")

@@ -13,10 +13,11 @@ from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import Case, Lane, draw_case, make_case
-from backproof.campaign import INACCURATE, Options, judge
 from backproof.checkers.outcome import Verdict
 from backproof.checkers.verdict import verify
 from backproof.foreign import close_all, enter
+from backproof.jobs import Options
+from backproof.judging import INACCURATE, judge
 from backproof.subjects.python import PythonSubject
 
 TUTORIAL = Path(__file__).parents[1] / "docs" / "subjects.md"

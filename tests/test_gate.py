@@ -324,7 +324,7 @@ def test_a_budget_that_is_missed_fails_the_command() -> None:
 
 
 def test_nothing_verified_is_5_whatever_the_budgets_allow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaign, "verify", lambda *a, **k: FOG)
+    monkeypatch.setattr("backproof.judging.verify", lambda *a, **k: FOG)
     result = run_gate("reference", "--max-inconclusive", "1", "--max-unsupported", "1")
     assert result.exit_code == 5
     assert result.stdout.startswith("NOTHING VERIFIED  None of 8 cases passed.")
@@ -369,8 +369,9 @@ def test_a_failure_becomes_known_expected_fixed_and_pruned(here: Path) -> None:
     # another seed finds it under the same id, in other networks
     assert run_gate(WRONG, "--seed", "9", "--min-cases", "1", cases=12).exit_code == 0
     assert {e.known for e in found() if isinstance(e, CaseKnown)} == set(ids)
-    again = invoke("baseline", "update")
-    assert again.exit_code == 0 and again.stdout.count("seen again") == 2
+    for run in ((), ("reports/out",), ("reports/out/events.ndjson",)):
+        again = invoke("baseline", "update", *run)
+        assert again.exit_code == 0 and again.stdout.count("seen again") == 2
     shown = invoke("baseline", "show", columns=300).stdout
     assert shown.startswith("2 known failures in backproof-baseline.json")
     assert "  reason   old [bold]kernel [T-1]" in shown

@@ -238,7 +238,7 @@ def test_a_failing_network_shrinks_to_a_small_one(name: str) -> None:
 def test_seeded_networks_need_no_hypothesis_whose_choices_depend_on_its_host() -> None:
     program = (
         "import itertools, sys\n"
-        "from backproof.campaign import Options, plan\n"
+        "from backproof.jobs import Options, plan\n"
         "list(itertools.islice(plan(Options()), 70))\n"
         "assert 'hypothesis' not in sys.modules\n"
     )

@@ -13,10 +13,11 @@ from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture, edge_name
 from backproof.architectures.cases import Case, draw_case
 from backproof.architectures.generation import Limits, generate
-from backproof.campaign import Options, judge
 from backproof.checkers.outcome import FAN_OUT
 from backproof.checkers.verdict import NUMERICAL, Subject, reference_subject, verify
 from backproof.foreign import close_all, enter
+from backproof.jobs import Options
+from backproof.judging import judge
 from backproof.localisation import Place, cuts, locate, parts
 from backproof.planting import BY_NAME, hiding, planted_in
 from backproof.reference import network

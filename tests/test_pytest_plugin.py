@@ -15,7 +15,6 @@ import pytest
 
 import backproof
 from backproof import generated_checks
-from backproof.campaign import ControlResult, Result
 from backproof.checkers.comparison import Status
 from backproof.checkers.verdict import Verdict
 from backproof.generated_checks import (
@@ -28,6 +27,7 @@ from backproof.generated_checks import (
     generate,
 )
 from backproof.jobs import Job
+from backproof.judging import ControlResult, Result
 from backproof.parametrizing import parametrize_with_checks
 from backproof.pytest_plugin import BUDGET_HELP, OPTIONS
 from backproof.reports.exit_codes import MAX_INCONCLUSIVE

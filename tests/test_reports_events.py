@@ -135,7 +135,7 @@ def test_a_newer_file_is_refused_in_one_sentence_by_the_command(tmp_path: Path) 
         result = CliRunner(env={"COLUMNS": "400"}).invoke(group, ["report", *arguments])
         assert result.exit_code == 4
         (sentence,) = re.findall(r"│ (.*?) +│", result.output)
-        assert sentence == f"{path} has event format 2; this version reads up to 1."
+        assert sentence == f"{path} has event format 3; this version reads up to 2."
         assert not (tmp_path / "report.json").exists()
 
 

@@ -6,7 +6,7 @@ import html.parser
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -22,7 +22,7 @@ from backproof.reports.events import AnyEvent, CaseFinished, RunStarted, Source,
 from backproof.reports.histogram import APART, HEIGHT, WIDTH, Histogram, histogram
 from backproof.reports.summary import summarise
 from backproof.reports.text import printable
-from backproof.reports.write import REPORTS, write_all
+from backproof.reports.write import COMPARISON, REPORTS, write_all
 
 RUNS = (
     "clean", "with_failure", "interrupted", "cut_off", "control_missed", "nothing_verified",
@@ -47,10 +47,26 @@ def test_report_json_follows_its_schema(name: str) -> None:
     jsonschema.Draft202012Validator(schema).validate(json.loads(json_report.dumps(run(name))))
 
 
-def test_the_published_schema_is_the_one_that_reports_follow() -> None:
-    published = Path(__file__).parents[1] / "docs" / "report.schema.json"
-    made = json.dumps(json_report.schema(), indent=2) + "\n"
-    assert published.read_text("utf-8") == made, "backproof schema --report > " + published.name
+@pytest.mark.parametrize(
+    "of, schema",
+    [("report", json_report.schema), ("comparison", json_report.schema_of_comparison)],
+)
+def test_a_published_schema_is_the_one_that_reports_follow(
+    of: str, schema: Callable[[], dict[str, object]]
+) -> None:
+    published = Path(__file__).parents[1] / "docs" / f"{of}.schema.json"
+    made = json.dumps(schema(), indent=2) + "\n"
+    assert published.read_text("utf-8") == made, f"backproof schema --{of} > {published.name}"
+
+
+@every_run
+def test_comparison_json_follows_its_schema(name: str) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft202012Validator(json_report.schema_of_comparison())
+    found = json.loads(json_report.dumps_comparison(run("every_status"), run(name)))
+    validator.validate(found)
+    assert not validator.is_valid(found | {"matched": "all"})
+    assert found["matched"] + found["only_new"] == json.loads(json_report.dumps(run(name)))["cases"]
 
 
 @pytest.mark.parametrize(
@@ -399,13 +415,18 @@ def test_no_report_of_a_hostile_subject_holds_a_control_sequence(tmp_path: Path)
     assert isinstance(first, RunStarted)
     located = msgspec.structs.replace(first, source=Source("net.py", 1))
     paths = write_all(tmp_path, [located, *rest], run("clean"))
-    assert {p.name for p in paths} == set(REPORTS)
+    assert {p.name for p in paths} == {*REPORTS, COMPARISON}
     for path in paths:
         source = path.read_text("utf-8")
         if path.suffix in (".json", ".sarif"):  # where JSON's own escapes do it
-            source = "" if path.name == "report.json" else "\n".join(texts(json.loads(source)))
+            source = "" if path.name in RAW else "\n".join(texts(json.loads(source)))
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ufffe\ud800-\udfff]", source)
-    assert not re.search(rb"[\x00-\x09\x0b-\x1f]", (tmp_path / "report.json").read_bytes())
+    for name in RAW:
+        assert not re.search(rb"[\x00-\x09\x0b-\x1f]", (tmp_path / name).read_bytes())
+
+
+RAW = ("report.json", COMPARISON)
+"""What programs read, who get the texts as they are, in JSON's escapes."""
 
 
 def texts(value: object) -> Iterator[str]:
@@ -437,6 +458,14 @@ def test_every_report_is_written_and_nothing_else(tmp_path: Path) -> None:
         "report.json", "junit.xml", "report.html", "report.md", "badge.svg", "badge.json",
     ]  # fmt: skip
     assert sorted(folder.iterdir()) == sorted(paths)
+
+
+def test_a_comparison_is_written_where_there_is_one_and_does_not_outlive_it(
+    tmp_path: Path,
+) -> None:
+    assert tmp_path / COMPARISON in write_all(tmp_path, run("clean"), iter(run("every_status")))
+    write_all(tmp_path, run("clean"))
+    assert not (tmp_path / COMPARISON).exists()
 
 
 def test_a_report_that_cannot_be_written_leaves_the_old_one_whole(

@@ -56,7 +56,7 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "tool": ({"driver"}, set()),
     "driver": ({"name"}, {"version", "rules"}),
     "rule": (
-        {"id"},
+        {"id", "help"},  # the standard does not demand help, GitHub does
         {"name", "shortDescription", "fullDescription", "defaultConfiguration"},
     ),
     "invocation": (

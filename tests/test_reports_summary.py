@@ -18,7 +18,8 @@ from backproof.reports import text
 from backproof.reports.coverage import downstream_of_parameters
 from backproof.reports.events import AnyEvent
 from backproof.reports.exit_codes import ExitCode, exit_code, headline, outcome
-from backproof.reports.summary import STATUSES, Row, summarise
+from backproof.reports.summary import summarise
+from backproof.reports.tallies import STATUSES, Row
 
 
 def row(rows: Sequence[Row], name: str) -> Row:

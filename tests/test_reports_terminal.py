@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 import streams
 from rich.console import Console
@@ -13,11 +14,12 @@ from rich.console import Console
 from backproof.architectures import losses
 from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture
+from backproof.checkers.comparison import Comparison
 from backproof.checkers.verdict import OperatorVerdict
 from backproof.reports.events import AnyEvent
 from backproof.reports.progress import LiveProgress
 from backproof.reports.summary import summarise
-from backproof.reports.terminal import PAGES, render
+from backproof.reports.terminal import LONG, PAGES, render
 
 
 def plain(events: Sequence[AnyEvent], width: int = 100, folder: str | None = None) -> str:
@@ -139,10 +141,69 @@ def test_an_orphan_has_no_values() -> None:
     assert "values" not in plain([streams.saved("case-0")])
 
 
-def test_many_failures_are_not_all_shown() -> None:
-    stream = [streams.case(i, streams.failed()) for i in range(PAGES + 3)]
+def mistaken(i: int) -> AnyEvent:
+    """A case that shows a mistake of its own."""
+    verdict = msgspec.structs.replace(streams.failed(), operator=f"operator_{i}")
+    return streams.case(i, verdict)
+
+
+def test_many_mistakes_are_not_all_shown() -> None:
+    stream = [mistaken(i) for i in (*range(PAGES + 2), PAGES + 1)]
     output = plain(stream)
     assert output.count("FAIL  case-") == PAGES and "3 more are in the reports." in output
+
+
+def test_one_mistake_in_many_cases_is_one_page() -> None:
+    output = plain([streams.case(i, streams.failed()) for i in range(9)], 200)
+    assert output.count("FAIL  case-") == 1
+    assert "  also in   case-1, case-2, case-3 and 5 more\n" in output
+    two = plain([streams.case(i, streams.failed()) for i in range(2)])
+    assert "  also in   case-1\n" in two
+    assert "also in" not in plain([streams.case(0, streams.failed())])
+
+
+def test_a_mistake_is_shown_by_its_plainest_case_that_is_saved() -> None:
+    lanes = ("extreme", "generic", "tie", "generic")
+    stream: list[AnyEvent] = [
+        *(streams.case(i, streams.failed(), lane=lane) for i, lane in enumerate(lanes)),
+        *(streams.saved(f"case-{i}") for i in (0, 2, 3)),
+    ]
+    output = plain(stream)
+    assert "FAIL  case-3" in output
+    assert "  also in   case-2, case-0, case-1\n" in output
+
+
+def test_the_tensor_that_is_blamed_is_the_first_that_disagrees() -> None:
+    elsewhere = Comparison("jax", "input", "FAIL", error=9.0, bound=1e-9, ratio=9e9)
+    verdict = streams.failed()
+    more = msgspec.structs.replace(verdict, comparisons=(elsewhere, *verdict.comparisons))
+    wrong = [
+        line for line in plain([streams.case(0, more)], 200).splitlines() if ": error " in line
+    ]
+    assert "complex_step on layers.0.bias" in wrong[0] and "jax on input" in wrong[-1]
+
+
+def test_on_a_terminal_a_long_reason_keeps_to_its_column_and_a_command_is_one_line() -> None:
+    long = streams.failed("layers.0.bias " + "disagrees " * 20)
+    replay = "backproof replay " + "x" * 90
+    stream: list[AnyEvent] = [
+        streams.case(0, long),
+        streams.saved("case-0", replay=replay),
+    ]
+    lines = re.sub(r"\x1b\[[\d;]*m", "", coloured(stream, 60)).splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("  because "))
+    assert len(lines[at].rstrip()) <= 60 and lines[at + 1].startswith(" " * 12 + "disagrees")
+    assert f"  replay    {replay}" in lines
+
+
+def test_where_the_verdict_has_left_the_screen_it_is_said_again() -> None:
+    names = [OperatorVerdict(f"operator_{i}", "PASS", 0.1, 1e-9) for i in range(LONG + 1)]
+    verdict = streams.passed(operators=tuple(names))
+    long: list[AnyEvent] = [streams.started(), streams.case(0, verdict), streams.finished()]
+    words = "VERIFIED  All is well."
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured(long)).count(words) == 2
+    assert plain(long).count(words) == 1  # in a file it has not
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured(streams.clean())).count("VERIFIED") == 1
 
 
 def test_controls_are_said_caught_missed_or_absent() -> None:
@@ -174,9 +235,9 @@ def test_no_events_can_be_shown() -> None:
 # --- styles and hostile text ------------------------------------------------------------
 
 
-def coloured(events: Sequence[AnyEvent]) -> str:
+def coloured(events: Sequence[AnyEvent], width: int = 100) -> str:
     out = io.StringIO()
-    console = Console(file=out, width=100, force_terminal=True, color_system="standard")
+    console = Console(file=out, width=width, force_terminal=True, color_system="standard")
     render(summarise(events), console)
     return out.getvalue()
 

@@ -17,7 +17,7 @@ from helpers_cli import QUICK, invoke, run_into, sentence, start
 from backproof import campaign, resuming
 from backproof.architectures.generation import Limits
 from backproof.campaign import run
-from backproof.commands.run import holding
+from backproof.commands.session import holding
 from backproof.errors import UsageProblem
 from backproof.jobs import Options
 from backproof.locks import NAME
@@ -31,6 +31,7 @@ from backproof.reports.events import (
     RunStarted,
     encode,
 )
+from backproof.versions import versions
 
 SMALL = Options(cases=24, checkers=("complex_step",), limits=Limits(2, 3, 2), seed=2)
 WRONG = replace(SMALL, subject="reference+relative_error_1e_4")
@@ -181,12 +182,12 @@ def test_a_run_does_not_go_on_as_another(
 def test_other_versions_make_other_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_into(tmp_path, "--cases", "4")
     cut(tmp_path, 2)
-    other = {**campaign.versions(), "numpy": "1.0", "platform": "elsewhere"}
-    monkeypatch.setattr("backproof.commands.run.versions", lambda: other)
+    other = {**versions(), "numpy": "1.0", "platform": "elsewhere"}
+    monkeypatch.setattr("backproof.commands.session.versions", lambda: other)
     result = run_into(tmp_path, "--cases", "4", "--resume", columns=400)
     assert result.exit_code == 4
-    assert f"had numpy {campaign.versions()['numpy']}, and this one has 1.0" in sentence(result)
-    other["numpy"] = campaign.versions()["numpy"]
+    assert f"had numpy {versions()['numpy']}, and this one has 1.0" in sentence(result)
+    other["numpy"] = versions()["numpy"]
     assert run_into(tmp_path, "--cases", "4", "--resume").exit_code == 0
 
 

@@ -17,8 +17,9 @@ from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import draw_case
 from backproof.architectures.generation import Limits, generate
-from backproof.campaign import Options, judge
 from backproof.foreign import close_all, is_foreign
+from backproof.jobs import Options
+from backproof.judging import judge
 from backproof.subjects import python, wire
 from backproof.subjects.capabilities import (
     Capabilities,

@@ -16,8 +16,9 @@ from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import Case, draw_case
 from backproof.architectures.losses import SquaredError
 from backproof.architectures.operators import ReLU
-from backproof.campaign import Options, judge
 from backproof.foreign import close_all
+from backproof.jobs import Options
+from backproof.judging import judge
 from backproof.subjects.capabilities import SubjectAbsent, SubjectProblem, Unsupported
 from backproof.subjects.process import Limits, Program
 

@@ -22,10 +22,11 @@ from backproof.architectures.exactness import is_exact
 from backproof.architectures.files import dumps
 from backproof.architectures.generation import Limits, architectures, generate
 from backproof.architectures.limits import ACTIVATION_NAMES, LOSS_NAMES
-from backproof.campaign import describe_in_python, versions
 from backproof.checkers.verdict import CHECKERS, CheckerName, Verdict, verify
 from backproof.commands.replay import command as replay
 from backproof.planting import by_name
+from backproof.saving import describe_in_python
+from backproof.versions import versions
 
 FAILURES = Path(__file__).parent.parent / "reports" / "out" / "failures"
 

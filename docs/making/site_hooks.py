@@ -45,8 +45,9 @@ API = re.compile(r"<!-- api: ([\w.]+) -->")
 LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 SPAN = re.compile(r"`[^`\n]+`")
 
+NOT_SHOWN = ("__pycache__", "out")
 LANGUAGES = {".c": "c", ".json": "json", ".mjs": "js", ".py": "python", ".toml": "toml",
-             ".yml": "yaml", ".yaml": "yaml"}  # fmt: skip
+             ".ini": "ini", ".yml": "yaml", ".yaml": "yaml"}  # fmt: skip
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -64,9 +65,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     while todo:
         uri = todo.pop()
         path = ROOT / of_repository(uri)
-        if uri.startswith(REPOSITORY) and path.is_file():
-            files.append(_published(path, uri, config))
-        if uri not in made and not (path.suffix == ".md" and path.is_file()):
+        if uri.startswith(REPOSITORY) and path.exists():
+            made[uri] = published(path)
+            files.append(_generated(config, uri, made[uri]))
+        if uri not in made and not path.is_file():
             continue
         text = made[uri] if uri in made else path.read_text(encoding="utf-8")
         for target in _targets(text):
@@ -89,7 +91,7 @@ def of_repository(uri: str) -> str:
     if not uri.startswith(REPOSITORY):
         return f"docs/{uri}"
     path = uri.removeprefix(REPOSITORY)
-    return path if (ROOT / path).is_file() else path.removesuffix(".md")
+    return path if (ROOT / path).exists() else path.removesuffix(".md")
 
 
 def site_uri(folder: str, target: str, files: Files) -> str:
@@ -106,11 +108,19 @@ def site_uri(folder: str, target: str, files: Files) -> str:
     return REPOSITORY + (path if path.endswith(".md") else f"{path}.md")
 
 
-def _published(path: Path, uri: str, config: MkDocsConfig) -> File:
+def published(path: Path) -> str:
+    """A file of the repository as a page: Markdown as it is, code in a block, a folder's list."""
+    name = path.relative_to(ROOT).as_posix()
+    if path.is_dir():
+        inside = sorted(p for p in path.iterdir() if p.name not in NOT_SHOWN)
+        return f"# {name}\n\n" + "".join(f"* [{p.name}]({name}/{p.name})\n" for p in inside)
     text = path.read_text(encoding="utf-8")
-    if path.suffix != ".md":
-        name = path.relative_to(ROOT).as_posix()
-        text = f"# {name}\n\n````{LANGUAGES.get(path.suffix, 'text')}\n{text}\n````\n"
+    if path.suffix == ".md":
+        return text
+    return f"# {name}\n\n````{LANGUAGES.get(path.suffix, 'text')}\n{text}\n````\n"
+
+
+def _generated(config: MkDocsConfig, uri: str, text: str) -> File:
     return File.generated(config, uri, content=text, inclusion=InclusionLevel.NOT_IN_NAV)
 
 

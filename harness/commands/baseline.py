@@ -16,7 +16,7 @@ from backproof.baseline import Baseline, Entry
 from backproof.commands.configured import with_config
 from backproof.errors import Command, Subcommands, UsageProblem, show
 from backproof.reports import events
-from backproof.reports.events import AnyEvent, CaseKnown, FailureSaved, Replayed, RunStarted
+from backproof.reports.events import FILE, AnyEvent, CaseKnown, FailureSaved, Replayed, RunStarted
 from backproof.reports.text import count, printable
 from backproof.settings import DEFAULTS
 
@@ -75,7 +75,7 @@ def update(
 ) -> None:
     """Add the failures that a run saved, and note which known ones it saw again.
 
-    EVENTS is the run's `events.ndjson`, by default that of the configured output.  Nothing is
+    EVENTS is the run's folder or its `events.ndjson`, by default the configured output.  Nothing is
     ever taken out: that is `prune`.
     """
     path, log = _paths(ctx, stream, file)
@@ -136,7 +136,7 @@ def _after(
 def prune(ctx: click.Context, stream: str | None, file: str | None) -> None:
     """Take out the failures that a gate found to be fixed.
 
-    EVENTS is the gate's `events.ndjson`.  What it did not reach stays.
+    EVENTS is the gate's folder or its `events.ndjson`.  What it did not reach stays.
     """
     path, log = _paths(ctx, stream, file)
     before, found = _read(path), _events(log)
@@ -185,7 +185,9 @@ def _paths(ctx: click.Context, stream: str | None, file: str | None) -> tuple[Pa
     """The baseline's file, and the events'."""
     given = ctx.meta["backproof.configuration"].given
     configured = {k: given[k].value if k in given else DEFAULTS[k] for k in ("baseline", "output")}
-    log = Path(stream) if stream else Path(configured["output"]) / "events.ndjson"
+    log = Path(stream or configured["output"])
+    if log.is_dir() or not stream:
+        log /= FILE
     return Path(file or configured["baseline"]), log
 
 

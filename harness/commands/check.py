@@ -8,12 +8,12 @@ from typing import Any
 
 import rich_click as click
 
-from backproof.campaign import Options
-from backproof.commands.run import Duration, conclude, read_options, with_options
+from backproof.commands.options import Duration, read_options, with_options
+from backproof.commands.session import conclude
 from backproof.errors import Command, UsageProblem
 from backproof.foreign import SubjectAbsent, opened
 from backproof.generated_checks import within
-from backproof.jobs import NoNetwork
+from backproof.jobs import NoNetwork, Options
 from backproof.planting import is_ours
 from backproof.subjects.capabilities import Capabilities
 from backproof.subjects.process import Limits as ProgramLimits

@@ -14,13 +14,13 @@ import rich_click as click
 from backproof import baseline, failures, replaying, resuming
 from backproof.architectures.cases import DTYPES
 from backproof.architectures.files import ArchitectureError
-from backproof.campaign import Options
 from backproof.commands.check import options_for, with_program_options
 from backproof.commands.configured import typed
-from backproof.commands.run import Session, a_number, conclude, read_options, with_options
+from backproof.commands.options import a_number, read_options, with_options
+from backproof.commands.session import Session, conclude
 from backproof.configuration import OF_PROFILES, Found, Value, resolved
 from backproof.errors import Command, UsageProblem, refuse_unknown_fault
-from backproof.jobs import NoNetwork
+from backproof.jobs import NoNetwork, Options
 from backproof.planting import BY_NAME, is_ours
 from backproof.reports import events
 from backproof.reports.events import CaseKnown, FailureSaved, RunStarted

@@ -10,11 +10,13 @@ from rich.text import Text
 
 from backproof import failures
 from backproof.architectures.files import ArchitectureError
-from backproof.campaign import Options, cause_of, judge
 from backproof.errors import Command, UsageProblem, show
 from backproof.foreign import SubjectAbsent, is_foreign, opened
+from backproof.jobs import Options
+from backproof.judging import judge
 from backproof.reports.exit_codes import ExitCode
 from backproof.reports.text import number, printable
+from backproof.saving import cause_of
 
 CODES = {"PASS": ExitCode.VERIFIED, "FAIL": ExitCode.WRONG, "ERROR": ExitCode.ERROR}
 

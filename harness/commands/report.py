@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import rich_click as click
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from backproof.errors import Command, UsageProblem, show
 from backproof.reports import changes, events
+from backproof.reports.annotations import github, gitlab
 from backproof.reports.comparing import compare
 from backproof.reports.events import AnyEvent
 from backproof.reports.exit_codes import compared, outcome
@@ -26,13 +28,20 @@ from backproof.reports.write import write_all
     metavar="OLD",
     help="The events of an older run: say what fails now, what lost digits, what takes longer.",
 )
-def command(file: str, output: str | None, against: str | None) -> None:
+@click.option(
+    "--annotations",
+    "platform",
+    type=click.Choice(["github", "gitlab"]),
+    help="Print, in place of the report, what stands beside the code of a pull request.",
+)
+def command(file: str, output: str | None, against: str | None, platform: str | None) -> None:
     """Make every report again from EVENTS, and exit as that run did.
 
     EVENTS is the `events.ndjson` of a run, or its folder, also of one that was cut off.  With
     --against the exit code is 1 only where a case fails that did not fail in OLD, or that OLD
     does not have; 5 where the two have no case in common; else as the run's, but for the
-    failures of both.
+    failures of both.  With --annotations stdout is for a program: GitHub's workflow commands,
+    or GitLab's Code Quality report.
     """
     stream = _read(file)
     old = None if against is None else _read(against)
@@ -42,16 +51,25 @@ def command(file: str, output: str | None, against: str | None) -> None:
     except OSError as error:
         raise UsageProblem(f"--output {folder}: {error.strerror}.") from None
     summary, console = summarise(stream), Console()
-    if old is None or against is None:
-        sys.exit(show(lambda: render(summary, console, folder), outcome(summary)[0]))
-    comparison = compare(old, stream)
+    comparison = None if old is None else compare(old, stream)
+    code = outcome(summary)[0] if comparison is None else compared(summary, comparison)[0]
+    if platform is not None:
+        # bytes, since a runner's locale may not be able to say a name
+        sys.exit(show(lambda: click.echo(ANNOTATIONS[platform](stream), nl=False), code))
 
     def both() -> None:
-        changes.render(summary, comparison, console, against)
-        console.print()
+        if comparison is not None and against is not None:
+            changes.render(summary, comparison, console, against)
+            console.print()
         render(summary, console, folder)
 
-    sys.exit(show(both, compared(summary, comparison)[0]))
+    sys.exit(show(both, code))
+
+
+ANNOTATIONS: dict[str, Callable[[Iterable[AnyEvent]], bytes]] = {
+    "github": lambda stream: github(stream).encode(),
+    "gitlab": gitlab,
+}
 
 
 def _read(name: str) -> list[AnyEvent]:

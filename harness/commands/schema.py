@@ -1,4 +1,4 @@
-"""`backproof schema`: the JSON Schema of an architecture file, report.json or configuration."""
+"""`backproof schema`: the JSON Schemas of what is read and of what is written."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ from backproof.settings import schema as of_configuration
 
 
 @click.command(cls=Command)
-@click.option("--report", is_flag=True, help="That of report.json.")
-@click.option("--config", is_flag=True, help="That of backproof.toml, or [tool.backproof].")
-def command(report: bool, config: bool) -> None:
+@click.option("--report", "of", flag_value="report", help="That of report.json.")
+@click.option("--comparison", "of", flag_value="comparison", help="That of comparison.json.")
+@click.option(
+    "--config", "of", flag_value="config", help="That of backproof.toml, or [tool.backproof]."
+)
+def command(of: str | None) -> None:
     """Print the JSON Schema of an architecture file, for `run --architecture`."""
-    if report and config:
-        raise click.UsageError("--report and --config are two schemas: ask for one.")
-    schema = of_configuration if config else json_report.schema if report else files.schema
+    schema = {
+        None: files.schema,
+        "report": json_report.schema,
+        "comparison": json_report.schema_of_comparison,
+        "config": of_configuration,
+    }[of]
     sys.exit(show(lambda: click.echo(json.dumps(schema(), indent=2)), 0))

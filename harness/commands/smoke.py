@@ -11,10 +11,11 @@ import rich_click as click
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import draw_case
 from backproof.architectures.generation import Limits, generate
-from backproof.campaign import Options, judge
 from backproof.commands.check import with_timeout
 from backproof.errors import Command
 from backproof.foreign import SubjectAbsent, SubjectProblem, Unsupported, close_all, opened
+from backproof.jobs import Options
+from backproof.judging import judge
 from backproof.reports.exit_codes import ExitCode
 from backproof.reports.text import printable
 from backproof.subjects.capabilities import Capabilities

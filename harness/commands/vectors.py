@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import track
 
 from backproof.architectures.limits import LOSS_NAMES, OPERATOR_NAMES
-from backproof.commands.run import one_of
+from backproof.commands.options import one_of
 from backproof.errors import Command, Subcommands, UsageProblem, show
 from backproof.reports import junit
 from backproof.reports.exit_codes import ExitCode

@@ -29,7 +29,7 @@ from backproof.planting import planted
 from backproof.reference import network
 from backproof.reference.arrays import Array, Arrays
 from backproof.reference.faults.catalogue import FAULTS, Fault, sites
-from backproof.reports.summary import BAD
+from backproof.reports.tallies import BAD
 from backproof.vectors.choosing import VERSION, Choice
 from backproof.vectors.format import (
     GROUPS,

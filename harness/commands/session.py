@@ -1,0 +1,206 @@
+"""A run in a folder: events as they happen, reports at the end, and no second run beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import rich_click as click
+from rich.console import Console
+
+from backproof import resuming
+from backproof.architectures.cases import DTYPES, LANES
+from backproof.baseline import Entry
+from backproof.campaign import run
+from backproof.errors import ERROR, UsageProblem, show
+from backproof.interruption import Interruption
+from backproof.jobs import Options
+from backproof.locks import locked
+from backproof.replaying import Saved
+from backproof.reports.events import AnyEvent
+from backproof.reports.progress import LiveProgress
+from backproof.reports.summary import Summary
+from backproof.reports.terminal import render
+from backproof.reports.write import COMPARISON, REPORTS, EventWriter, write, write_all
+from backproof.versions import versions
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a run has besides its options: a gate's saved cases, and what stands from before."""
+
+    saved: tuple[Saved, ...] = ()
+    known: tuple[Entry, ...] = ()
+    before: tuple[AnyEvent, ...] = ()
+    spent: float = 0.0
+
+
+def conclude(
+    options: Options,
+    given: dict[str, Any],
+    session: Session = Session(),
+    after: Callable[[Path], None] = lambda folder: None,
+) -> NoReturn:
+    """Run, and end with its exit code; `after` is called with the folder before it is let go."""
+    folder = Path(given["output"])
+    command = recorded(sys.argv[1:])
+    with holding(folder):
+        if given["resume"]:
+            session = resumed(folder, options, session)
+        if not session.before:
+            prepare_folder(folder)
+        code = run_into(folder, options, command=command, quiet=given["quiet"], session=session)
+        after(folder)
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Make a folder and keep other runs out of it.  UsageProblem where that cannot be."""
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folder))
+        except OSError as error:
+            raise _unwriteable(folder, error) from None
+        yield
+
+
+def resumed(folder: Path, options: Options, session: Session) -> Session:
+    """The session with what stands of the run in the folder, if it was interrupted there."""
+    found = resuming.earlier(folder)
+    if not found:
+        return session
+    resuming.refuse_others(found, options, versions(), folder)
+    kept = resuming.kept(found, options)
+    try:
+        resuming.rewrite(folder, kept)
+    except OSError as error:
+        raise _unwriteable(folder, error) from None
+    return replace(session, before=tuple(kept), spent=resuming.spent(found))
+
+
+def _unwriteable(folder: Path, error: OSError) -> UsageProblem:
+    return UsageProblem(f"--output {folder}: {error.strerror or 'cannot be written'}.")
+
+
+def recorded(arguments: list[str]) -> str:
+    """The command line as the events keep it: without what has no say in any verdict.
+
+    So that two runs with one seed leave the same events, however many processes they took.
+    """
+    words, kept = iter(arguments), ["backproof"]
+    for word in words:
+        if word in ("--workers", "--output"):
+            next(words, None)
+        elif word not in ("--quiet", "--resume") and not word.startswith(
+            ("--workers=", "--output=")
+        ):
+            kept.append(shlex.quote(word))
+    return " ".join(kept)
+
+
+def prepare_folder(folder: Path) -> Path:
+    """Make the folder of a run, empty of an earlier run's reports.  UsageProblem if it cannot."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        events = folder / "events.ndjson"
+        if events.exists():
+            for old in (
+                events,
+                *(folder / name for name in (*REPORTS, COMPARISON)),
+                *_saved(folder),
+            ):
+                old.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not there, or with others' files in it
+                (folder / "failures").rmdir()
+        events.touch()
+    except OSError as error:
+        raise _unwriteable(folder, error) from None
+    return folder
+
+
+def _saved(folder: Path) -> Iterator[Path]:
+    """The failures that an earlier run saved, and nobody else's files."""
+    name = re.compile(rf"case-\d{{5,}}-({'|'.join(LANES)})-({'|'.join(DTYPES)})\.(json|py|md)")
+    return (path for path in (folder / "failures").glob("case-*") if name.fullmatch(path.name))
+
+
+def run_into(
+    folder: Path,
+    options: Options,
+    *,
+    command: str,
+    quiet: bool,
+    session: Session = Session(),
+) -> int:
+    """Run, keep the events and write the reports; the exit code.
+
+    A disk that fills up costs the files, never the verdict on the terminal.
+    """
+    errors = Console(stderr=True)
+    problems: list[str] = []
+    events = list(session.before)
+
+    def attempt(what: str, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except OSError as error:
+            if what not in problems:
+                problems.append(what)
+                click.echo(f"{what} cannot be written: {error.strerror}", err=True)
+
+    def save(name: str, content: bytes) -> None:
+        path = folder / name
+
+        def action() -> None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(path, content)
+
+        attempt(str(path), action)
+
+    path = folder / "events.ndjson"
+    writer = EventWriter(path)
+    with (
+        contextlib.ExitStack() as last,
+        Interruption() as interruption,
+        LiveProgress(errors, options.cases or None, options.max_time, quiet=quiet) as progress,
+    ):
+        last.callback(attempt, str(path), writer.close)
+        for event in session.before:
+            progress.advance(event)
+
+        def listen(event: AnyEvent) -> None:
+            events.append(event)
+            progress.advance(event)
+            attempt(str(path), lambda: writer.write(event))
+
+        summary = run(
+            options,
+            listen,
+            command=command,
+            save=save,
+            folder=folder,
+            stop=interruption.asked,
+            saved=session.saved,
+            known=session.known,
+            before=session.before,
+            spent=session.spent,
+        )
+    attempt(f"the reports in {folder}", lambda: write_all(folder, events))
+    code = summary.exit_code or (ERROR if problems else 0)
+    return show(lambda: _conclude(summary, folder, quiet=quiet), code)
+
+
+def _conclude(summary: Summary, folder: Path, *, quiet: bool) -> None:
+    """The end of a run on stdout."""
+    if quiet:
+        click.echo(summary.reason)
+    else:
+        render(summary, Console(), folder)

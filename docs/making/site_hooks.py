@@ -113,7 +113,7 @@ def published(path: Path) -> str:
     name = path.relative_to(ROOT).as_posix()
     if path.is_dir():
         inside = sorted(p for p in path.iterdir() if p.name not in NOT_SHOWN)
-        return f"# {name}\n\n" + "".join(f"* [{p.name}]({name}/{p.name})\n" for p in inside)
+        return f"# {name}\n\n" + "".join(f"* [{p.name}]({path.name}/{p.name})\n" for p in inside)
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
         return text
@@ -134,10 +134,6 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     markdown = ONLY_THERE.sub("", markdown)
     markdown = MARK.sub(lambda m: GENERATED[m[1]](), markdown)
     markdown = API.sub(r"::: \1", markdown)
-    if page.file.src_uri.startswith(REPOSITORY) and not of_repository(page.file.src_uri).endswith(
-        ".md"
-    ):
-        return markdown
     folder = posixpath.dirname(of_repository(page.file.src_uri))
 
     def moved(match: re.Match[str]) -> str:

@@ -131,9 +131,10 @@ def _targets(text: str) -> Iterator[str]:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """What is generated, and every link as it is on the site."""
-    markdown = ONLY_THERE.sub("", markdown)
-    markdown = MARK.sub(lambda m: GENERATED[m[1]](), markdown)
-    markdown = API.sub(r"::: \1", markdown)
+    if not page.file.src_uri.startswith(REPOSITORY):
+        markdown = ONLY_THERE.sub("", markdown)
+        markdown = MARK.sub(lambda m: GENERATED[m[1]](), markdown)
+        markdown = API.sub(r"::: \1", markdown)
     folder = posixpath.dirname(of_repository(page.file.src_uri))
 
     def moved(match: re.Match[str]) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -263,3 +265,65 @@ def test_mathml_that_a_page_holds_is_left_as_it_is() -> None:
     assert block in html
     assert "<em>is</em>" in html
     assert "$`x`$" in html
+
+
+# --- in a browser --------------------------------------------------------------------------
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
+PHONE = 390
+"""The width of a phone, in CSS's pixels."""
+
+HARNESS = """<!doctype html><iframe id="page" style="width:%dpx;height:800px;border:0"></iframe>
+<pre id="seen"></pre><script>
+const pages = %s, frame = document.getElementById("page");
+let i = 0;
+frame.onload = () => setTimeout(() => {
+  const root = frame.contentDocument.scrollingElement;
+  document.getElementById("seen").textContent +=
+    pages[i] + " " + root.scrollWidth + " " + root.clientWidth + "\\n";
+  i += 1;
+  if (i < pages.length) frame.src = pages[i];
+}, 20);
+frame.src = pages[0];
+</script>"""
+
+
+def widths(site: Path, pages: list[str], width: int) -> dict[str, tuple[int, int]]:
+    """How wide each page is and may be, in a real browser, in a frame of this width."""
+    harness = site / "harness.html"
+    harness.write_text(HARNESS % (width, json.dumps(pages)), encoding="utf-8")
+    assert BROWSER
+    try:
+        done = subprocess.run(
+            [BROWSER, "--headless", "--no-sandbox", "--disable-gpu",
+             "--allow-file-access-from-files", "--virtual-time-budget=60000", "--dump-dom",
+             harness.as_uri()],
+            capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+    finally:
+        harness.unlink()
+    found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found, done.stderr
+    rows = [line.split() for line in found[1].splitlines()]
+    return {page: (int(is_), int(may_be)) for page, is_, may_be in rows}
+
+
+@needs_builder
+@pytest.mark.skipif(BROWSER is None, reason="there is no browser")
+def test_no_page_scrolls_sideways_on_a_phone(site: Path) -> None:
+    pages = [page.removesuffix(".md") + ".html" for page in PAGES]
+    found = widths(site, pages, PHONE)
+    assert set(found) == set(pages)
+    assert [page for page, (is_, may_be) in found.items() if is_ > may_be] == []
+
+
+@needs_builder
+@pytest.mark.skipif(BROWSER is None, reason="there is no browser")
+def test_a_page_that_is_too_wide_is_seen_to_be(site: Path) -> None:
+    (site / "wide.html").write_text("<!doctype html><div style='width:500px'>wide</div>")
+    try:
+        is_, may_be = widths(site, ["wide.html"], PHONE)["wide.html"]
+    finally:
+        (site / "wide.html").unlink()
+    assert is_ > may_be

@@ -46,7 +46,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     p
     for p in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))
-    if p.name not in ("operators.md", "detection.md")
+    if p.name != "operators.md"
 )
 
 BLOCK = re.compile(

@@ -44,9 +44,7 @@ from backproof.pytest_plugin import pytest_addoption
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
-    p
-    for p in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))
-    if p.name != "operators.md"
+    p for p in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")) if p.name != "operators.md"
 )
 
 BLOCK = re.compile(

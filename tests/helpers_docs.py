@@ -6,6 +6,7 @@ A comment right above a block says what is special about it; readers do not see 
     <!-- checked by: tests/test_x.py --> another test runs it, and names the page
     <!-- save as: FILE -->               the block is that file, for the blocks after it
     <!-- edit: FILE: OLD -->             the block takes the place of OLD in that file
+    <!-- then: COMMAND -->               and that is run when it has
     <!-- put back: FILE: NEW: OLD -->    before it, OLD takes the place of NEW again
     <!-- exits with: 1, 0 -->            exit codes of the commands, one for each line; else 0
     <!-- needs: LIBRARY, NAME=VALUE -->  run in a process of its own, with these variables
@@ -76,6 +77,13 @@ class Block:
     language: str
     code: str
     marks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def says(self) -> bool:
+        """Whether what it prints is known: of Python; commands are run on fewer cases."""
+        if self.language == "sh":
+            return all(line.startswith("python ") for line in self.code.splitlines())
+        return self.language == "python" or "then" in self.marks
 
     @property
     def name(self) -> str:
@@ -153,6 +161,8 @@ class World:
         if "edit" in marks:
             name, _, old = marks["edit"].partition(": ")
             self._replace(name, old, block.code.strip())
+            if "then" in marks:
+                self.said = self._command(marks["then"], 0, block, capsys)
             return
         if "not run" in marks or "checked by" in marks:
             return

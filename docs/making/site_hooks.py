@@ -126,7 +126,7 @@ def _generated(config: MkDocsConfig, uri: str, text: str) -> File:
 
 def _targets(text: str) -> Iterator[str]:
     text = SPAN.sub("", FENCE.sub("", text))
-    yield from (m[2] for m in LINK.finditer(text) if "://" not in m[2] and m[2] != "mailto")
+    yield from (m[2] for m in LINK.finditer(text) if "://" not in m[2])
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:

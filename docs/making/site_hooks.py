@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +43,9 @@ MARK = re.compile(r"<!-- generated: (\w+) -->")
 API = re.compile(r"<!-- api: ([\w.]+) -->")
 LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 SPAN = re.compile(r"`[^`\n]+`")
+
+UNSOUGHT = "---\nsearch:\n  exclude: true\n---\n"
+"""Of code: who searches the documentation wants its pages."""
 
 NOT_SHOWN = ("__pycache__", "out")
 LANGUAGES = {".c": "c", ".json": "json", ".mjs": "js", ".py": "python", ".toml": "toml",
@@ -117,7 +119,7 @@ def published(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
         return text
-    return f"# {name}\n\n````{LANGUAGES.get(path.suffix, 'text')}\n{text}\n````\n"
+    return f"{UNSOUGHT}# {name}\n\n````{LANGUAGES.get(path.suffix, 'text')}\n{text}\n````\n"
 
 
 def _generated(config: MkDocsConfig, uri: str, text: str) -> File:
@@ -162,7 +164,6 @@ def _outside_code(text: str, change: Callable[[str], str]) -> str:
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Nothing of the theme is kept that would be fetched from elsewhere, or is for nobody."""
+    """No map of the site, which names addresses, and there is none."""
     for unused in ("sitemap.xml", "sitemap.xml.gz"):
         (Path(config.site_dir) / unused).unlink(missing_ok=True)
-    shutil.rmtree(Path(config.site_dir) / "assets" / "javascripts" / "lunr" / "min", True)

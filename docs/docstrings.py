@@ -9,14 +9,13 @@ which names the file and the line.
 from __future__ import annotations
 
 import ast
-import inspect
 import re
 from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from mathematics import RELATIONS, Reader, inline, mrow
+from mathematics import RELATIONS, Reader, mrow
 from notation import Token, Unreadable, tokens
 
 BOX = "display:flex;flex-wrap:wrap;align-items:baseline;gap:.5em 2.5em;overflow-x:auto"
@@ -72,6 +71,12 @@ def markdown(doc: Docstring, link: Link = lambda code: None) -> str:
             row = text.splitlines()[at - line].strip()
             raise Unreadable(f"{doc.path}:{at}: {error.why}, in: {row}", error.at) from None
     return "\n\n".join(parts)
+
+
+def title(doc: Docstring) -> str:
+    """The first paragraph."""
+    line, _, text = next(blocks(doc))
+    return markdown(Docstring(doc.path, line, text))
 
 
 def blocks(doc: Docstring) -> Iterator[tuple[int, str, str]]:
@@ -234,6 +239,10 @@ def prose(text: str, link: Link) -> str:
             out.append(code(t.text, link))
             at += 1
             continue
+        if t.kind == "d" and text.startswith("do", t.start):  # the word
+            out.append("do")
+            end, at = found[at + 1].end, at + 2
+            continue
         if t.kind in ("number", "name", "d", "op"):
             xml, stop = formula(found, at)
             if xml:
@@ -248,8 +257,6 @@ def prose(text: str, link: Link) -> str:
 def formula(found: tuple[Token, ...], at: int) -> tuple[str, int]:
     """The formula that starts here and where it ends; nothing where there is none."""
     t = found[at]
-    if t.kind == "d" and found[at + 1].text == "o":
-        return "", at  # the word
     reader = Reader(found, at, display=False)
     if reader.is_word(t):
         return "", at
@@ -264,8 +271,8 @@ def formula(found: tuple[Token, ...], at: int) -> tuple[str, int]:
         return "", at
     taken = found[at : reader.at]
     if all(t.kind == "number" or t.text in ("(", ")", ",") for t in taken):
-        fraction = any(t.text == "," for t in taken)
-        return (xml, reader.at) if fraction else ("", at)
+        told = any(t.text == "," or "e" in t.text for t in taken)
+        return (xml, reader.at) if told else ("", at)
     if len(taken) == 1 and t.text in ("a", "A", "I") and not subject(reader.here):
         return "", at
     return xml, reader.at
@@ -273,7 +280,7 @@ def formula(found: tuple[Token, ...], at: int) -> tuple[str, int]:
 
 def subject(t: Token | None) -> bool:
     """Whether what follows a lone `a` shows that it is a name and no article."""
-    return t is None or t.text in ("is", "and", "or", "meet") or t.kind in ("op", "mark")
+    return t is None or t.text in ("is", "are", "and", "or", "meet") or t.kind in ("op", "mark")
 
 
 def plain(found: tuple[Token, ...], at: int) -> str:
@@ -296,7 +303,3 @@ def code(text: str, link: Link) -> str:
     inside = text.strip("`")
     target = link(inside)
     return f"[`{inside}`]({target})" if target else f"`{inside}`"
-
-
-__all__ = ["Docstring", "Unreadable", "inline", "markdown", "of_module", "of_part"]
-_ = inspect

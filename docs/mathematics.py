@@ -261,9 +261,13 @@ class Reader:
                 factors = [self.fraction(factors, below, whole=t.text == "//")]
                 divided = True
             elif t.gap and self.starts(t) and not self.is_word(t):
+                if t.fresh and self.lenient():
+                    break
                 made = self.attempt(self.factor, keep=self.lenient())
                 if made is None:
                     break
+                if factors[-1].xml == "<mn>0</mn>" and not made.wide:
+                    raise self.refuse("0 times something: are these two formulas?")
                 factors.append(made)
                 divided = False
             else:
@@ -272,7 +276,12 @@ class Reader:
 
     def factor(self) -> Piece:
         """What is written without gaps, perhaps over a tight `/`."""
+        start = self.at
         above = [self.primary()]
+        if self.lenient() and self.tokens[start].text == "(" and start > 0:
+            inside = self.tokens[start : self.at]
+            if any(t.text in RELATIONS and (t.gap or t.text not in "<>") for t in inside if t.open):
+                raise self.refuse("a remark, not a factor")
         while (t := self.here) is not None and not t.gap and not self.closes(t):
             if t.kind == "op" and t.text == "/":
                 self.at += 1

@@ -42,16 +42,17 @@ PRODUCTS = ("zz", "yy", "PP", "DP")
 WORDS = frozenset(
     """
     a above across addition after all apart alike alone along also an and another any are as at attention axes
-    axis back become becomes before below beginnings between beyond both bounds but by choice chosen clipped
-    class classes column comes constant cotangent cotangents count counted cut dense distribution each
-    elsewhere else end ends entries entry every everywhere example examples first for from further
+    axis back backward become becomes before below beginnings between beyond both bounds but by choice chosen clipped
+    class classes column comes constant cotangent cotangents count counted cut dense distribution each edges
+    elsewhere else end ends entries entry every everywhere example examples
+    first for forward from further
     gate given goes greater group half has head here if in input inside is it its
-    itself kernel keys last layer leads leading learned least left less lies minimise minus multiplied next no none not
-    number of off on one ones or other others otherwise over padding page paths place places plus
+    itself kernel keys last layer leads leading learned least left less lies losses minimise minus multiplied next no none not
+    number of off on one ones opposite or other others otherwise over padding page paths place places plus
     positions product products reads repeated reshaped restricted right row rows same
-    second sees seen several shape share side smaller so some span state
-    states step steps such sum sums taken taps target that the their them then there these this those
-    times to transpose turned two under values vector weight what where which while window windows
+    second sees seen send several shape share side smaller so some span state
+    states step steps such sum sums taken takes taps target transposed that the their them then there these this those
+    times to transpose turned two under uses values vector weight what where which while window windows
     with zero
     """.split()
 )
@@ -83,6 +84,7 @@ class Token(NamedTuple):
     end: int
     gap: bool  # whether there is a gap before it
     open: bool  # and whether one is after it
+    fresh: bool  # whether it begins a line
 
 
 class Unreadable(ValueError):
@@ -119,6 +121,7 @@ def tokens(text: str) -> tuple[Token, ...]:
             end,
             start == 0 or text[start - 1].isspace(),
             end == len(text) or text[end].isspace(),
+            not text[text.rfind("\n", 0, start) + 1 : start].strip(),
         )
         for kind, start, end in found
     )
@@ -131,14 +134,15 @@ def letters(text: str, start: int, end: int) -> list[tuple[str, int, int]]:
     where an s follows (`o's`), but is a prime after any other name.
     """
     run = text[start:end]
+    owner = re.compile(POSSESSIVE).match(text, end)
+    owns = owner is not None and owner.end() > end and len(run) > 1
     if run in FUNCTIONS or run in NAMES or run in ("L1", "L2"):
-        return [("name", start, end)]
+        return [("word", start, owner.end())] if owner and owns else [("name", start, end)]
     stem, *subs = run.split("_")
     here = start + len(stem)
     parts = name(stem, start)
     if not parts:
-        possessive = re.compile(POSSESSIVE).match(text, here)
-        stop = possessive.end() if possessive and not subs else here
+        stop = owner.end() if owner and owns and not subs else here
         if subs:
             raise Unreadable(f"{run} is no name of the notation", start)
         return [("word", start, stop)]

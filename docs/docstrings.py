@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mathematics import RELATIONS, Reader, mrow
-from notation import Token, Unreadable, tokens
+from notation import VERBS, Token, Unreadable, tokens
 
 BOX = "display:flex;flex-wrap:wrap;align-items:baseline;gap:.5em 2.5em;overflow-x:auto"
-BOX += ";margin:1em 0;padding:.2em 0 .2em 1.5em"
+BOX += ";margin:.6em 0;padding:.2em 0 .2em 1.5em"
 CELLS = re.compile(r"\s{2,}(?=\S)")
 CASES = re.compile(r"(.*\S) where (.*\S), else (.*\S)")
+REFERS = re.compile(r"(?:see|as for|as in|page|operator|is|of)\s+\Z")
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~])")
 
 Link = Callable[[str], str | None]
@@ -60,7 +61,11 @@ def _docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef, path: Path, ro
     return Docstring(where, body.lineno, re.sub(f"(?m)^{indent}", "", text))
 
 
-def markdown(doc: Docstring, link: Link = lambda code: None) -> str:
+def no_link(code: str) -> None:
+    return None
+
+
+def markdown(doc: Docstring, link: Link = no_link) -> str:
     """Unreadable, with the file and the line, where it is not in the notation."""
     parts = []
     for line, kind, text in blocks(doc):
@@ -132,7 +137,9 @@ def display(text: str) -> str:
         columns = [c.column for c in row]
         above = tables[-1][-1] if tables else []
         goes_on = bool(above) and (continues(row[0], above[0]))
-        if above and (goes_on or len(row) == 1 == len(above) or columns == [c.column for c in tables[-1][0]]):
+        both = min(len(row), len(above))
+        alike = columns[:both] == [c.column for c in above][:both]
+        if above and (goes_on or len(row) == len(above) == 1 or (alike and both > 1)):
             tables[-1].append(row)
         else:
             tables.append([row])
@@ -172,7 +179,7 @@ def aligned(table: list[list[Cell]]) -> str:
 
 def mtd(xml: str, align: str, pad: str, span: int = 1) -> str:
     columns = f' columnspan="{span}"' if span > 1 else ""
-    style = f"text-align:{align};padding:.25em 0 .25em {pad}"
+    style = f"text-align:{align};text-align:-webkit-{align};padding:.25em 0 .25em {pad}"
     return f'<mtd{columns} style="{style}">{xml}</mtd>'
 
 
@@ -236,7 +243,8 @@ def prose(text: str, link: Link) -> str:
         out.append(text[end : t.start])
         end = t.end
         if t.kind == "code":
-            out.append(code(t.text, link))
+            refers = bool(REFERS.search(text, 0, t.start))
+            out.append(code(t.text, link if refers or t.text.endswith(".py`") else no_link))
             at += 1
             continue
         if t.kind == "d" and text.startswith("do", t.start):  # the word
@@ -246,7 +254,8 @@ def prose(text: str, link: Link) -> str:
         if t.kind in ("number", "name", "d", "op"):
             xml, stop = formula(found, at)
             if xml:
-                out.append(f"<math>{xml}</math>")
+                # in a span, for Python-Markdown takes a line that begins with <math> for a block
+                out.append(f"<span><math>{xml}</math></span>")
                 at, end = stop, found[stop - 1].end
                 continue
         out.append(plain(found, at))
@@ -280,7 +289,7 @@ def formula(found: tuple[Token, ...], at: int) -> tuple[str, int]:
 
 def subject(t: Token | None) -> bool:
     """Whether what follows a lone `a` shows that it is a name and no article."""
-    return t is None or t.text in ("is", "are", "and", "or", "meet") or t.kind in ("op", "mark")
+    return t is None or t.text in VERBS or t.kind in ("op", "mark")
 
 
 def plain(found: tuple[Token, ...], at: int) -> str:

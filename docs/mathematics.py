@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from typing import TypeVar
 
-from notation import FUNCTIONS, GREEK, NAMES, PREFIX, WORDS, Token, Unreadable, tokens
+from notation import FUNCTIONS, GREEK, NAMES, PREFIX, VERBS, WORDS, Token, Unreadable, tokens
 
 RELATIONS = {
     "=": "=", "!=": "≠", "<=": "≤", ">=": "≥", "<": "<", ">": ">", "+=": "+=", "->": "→",
@@ -30,6 +30,8 @@ FENCES = {"(": ")", "[": "]", "{": "}", "<": ">", "|": "|", "||": "||"}
 DRAWN = {"<": "⟨", ">": "⟩", "||": "‖"}
 THIN = '<mspace width="0.17em"/>'
 TIMES, APPLY = "<mo>&#x2062;</mo>", "<mo>&#x2061;</mo>"
+D = '<mi mathvariant="normal">d</mi>'
+CLOSE = ">)</mo></mrow>"
 ONES = '<mi mathvariant="normal">𝟏</mi>'  # the vector of ones
 
 T = TypeVar("T")
@@ -43,7 +45,8 @@ class Piece:
     bare: str = ""
     wide: bool = False  # wants air around it: a long name, a differential
     one: bool = False  # the number 1, which as a factor is the vector of ones
-    run: bool = False  # several factors that touch
+    stacked: str = ""  # where a factor follows: a fraction under a line, a sum in parentheses
+    shape: bool = False  # a tuple: what stands before it has this shape, and is no factor
 
 
 def inline(text: str) -> str:
@@ -118,7 +121,7 @@ class Reader:
                     if closing:
                         raise self.refuse("words inside a formula")
                     break
-                items.append(self.phrase(bool(items)))
+                items.append(self.phrase(bool(items) and not items[-1].startswith("<mo form")))
                 ready = True
             elif self.starts(t):
                 if ready and self.lenient():
@@ -161,7 +164,7 @@ class Reader:
         """A sign between operands: (whether it stands for an operand, whether it relates)."""
         self.at += 1
         if t.text == "...":
-            items.append("<mo>…</mo>")
+            items.append('<mo lspace="0" rspace="0">…</mo>')
             return True, False
         if t.text in RELATIONS and (t.text not in "<>" or (t.gap and t.open)):
             if not ready and items:
@@ -202,6 +205,10 @@ class Reader:
         """Whether this is a word: `margin` and `sum` are names only where a formula has them."""
         if t.kind in ("word", "code"):
             return True
+        if t.text == "a" and self.display and 0 < self.at < len(self.tokens) - 1:
+            before, after = self.tokens[self.at - 1], self.tokens[self.at + 1]
+            article = after.kind == "word" and after.text not in VERBS
+            return before.kind == "word" and article  # `is a row`, but `where a is`
         if t.kind != "name" or len(t.text) == 1 or t.text not in (*NAMES, *FUNCTIONS):
             return False
         after = self.next()
@@ -256,7 +263,7 @@ class Reader:
                 if self.here is None or not self.starts(self.here):
                     raise self.refuse("a division by nothing")
                 below = self.factor()
-                if below.xml.startswith("<mfrac") or "<mo>/</mo>" in below.xml and below.run:
+                if below.stacked and "<mo>/</mo>" in below.xml:
                     raise self.refuse("a fraction under a line: use parentheses")
                 factors = [self.fraction(factors, below, whole=t.text == "//")]
                 divided = True
@@ -293,23 +300,24 @@ class Reader:
                     after.text in ("/", "//") or self.starts(after)
                 ):
                     raise self.refuse("what is under the line? use gaps or parentheses")
-                return self.fraction(above, below)
+                return self.fraction(above, below, tight=True)
             if not self.starts(t):
                 break
             above.append(self.primary())
         if len(above) == 1:
             return above[0]
-        return Piece(times(above), wide=any(p.wide for p in above), run=True)
+        return Piece(times(above), wide=any(p.wide for p in above))
 
-    def fraction(self, above: list[Piece], below: Piece, whole: bool = False) -> Piece:
-        if self.linear:
-            piece = Piece(f"{times(above)}<mo>/</mo>{below.xml}", run=True)
-        else:
-            top = (above[0].bare if len(above) == 1 else "") or times(above)
-            piece = Piece(f"<mfrac>{one(top)}{one(below.bare or below.xml)}</mfrac>")
+    def fraction(
+        self, above: list[Piece], below: Piece, *, whole: bool = False, tight: bool = False
+    ) -> Piece:
+        """On one line in prose and where it is written tight, else under a line."""
+        line = f"{times(above)}<mo>/</mo>{below.xml}"
         if whole:
-            return Piece(f"<mrow><mo>⌊</mo>{piece.xml}<mo>⌋</mo></mrow>")
-        return piece
+            return Piece(f"<mrow><mo>⌊</mo>{line}<mo>⌋</mo></mrow>")
+        top = (above[0].bare if len(above) == 1 else "") or times(above)
+        stacked = f"<mfrac>{one(top)}{one(below.bare or below.xml)}</mfrac>"
+        return Piece(line, stacked=stacked) if self.linear or tight else Piece(stacked)
 
     # ---- one factor
 
@@ -320,15 +328,15 @@ class Reader:
             self.at += 1
             if self.here is None:
                 raise self.refuse("the differential of nothing")
+            air = THIN if self.here.text in PREFIX else ""
             of = self.primary()
-            return Piece(
-                f'<mrow><mi mathvariant="normal">d</mi>{of.xml}</mrow>', wide=True
-            )
+            return Piece(f"<mrow>{D}{air}{of.xml}</mrow>", wide=True)
         self.at += 1
         if t.kind == "number":
             return self.scripts(number(t.text), one=t.text == "1")
         if t.kind == "op":
-            return self.scripts(*self.fence(t))
+            piece = self.scripts(*self.fence(t))
+            return replace(piece, shape=t.text == "(" and not piece.bare and piece.xml.endswith(CLOSE))
         if t.text in FUNCTIONS:
             return self.function(t.text)
         return self.scripts(identifier(t.text), named=True, wide=t.text in NAMES)
@@ -360,7 +368,8 @@ class Reader:
         if not self.takes(close):
             raise Unreadable(f"no {close!r} for this {t.text!r}", t.start)
         left, right = DRAWN.get(t.text, t.text), DRAWN.get(close, close)
-        left, right = (f'<mo form="{f}" fence="true" stretchy="true">{escape(s)}</mo>'
+        tall = str("<mfrac" in inside or "<munder" in inside).lower()
+        left, right = (f'<mo form="{f}" fence="true" stretchy="{tall}">{escape(s)}</mo>'
                        for f, s in (("prefix", left), ("postfix", right)))  # fmt: skip
         groups = t.text == "(" and "separator" not in inside
         return f"<mrow>{left}{inside}{right}</mrow>", inside if groups else ""
@@ -393,6 +402,7 @@ class Reader:
                 self.at += 1
                 inside, _ = self.fence(t)
                 call = APPLY if t.text == "(" else ""
+                wide = wide or t.text == "("
                 base, sub, sup = mrow([scripted(base, sub, sup), call, inside]), "", ""
                 continue
             else:
@@ -481,7 +491,11 @@ class Reader:
             return Piece(sign, wide=True)
         if t.text == "(":
             self.at += 1
-            return self.scripts(mrow([sign, self.fence(t)[0]]))
+            fenced, inside = self.fence(t)
+            piece = self.scripts(mrow([sign, fenced]))
+            apart = "<mo>(</mo>" + sign + (inside or fenced) + "<mo>)</mo>"
+            followed = f"<mrow>{apart}</mrow>" if piece.xml == mrow([sign, fenced]) else ""
+            return replace(piece, stacked=followed)
         below = self.subscript(t)
         tag = "msub" if self.linear else "munder"
         return Piece(f"<{tag}>{sign}{one(below)}</{tag}>", wide=True)
@@ -514,9 +528,15 @@ def times(factors: list[Piece]) -> str:
     """A product; a 1 that multiplies is the vector of ones."""
     if len(factors) == 1:
         return factors[0].xml
+    last = factors[-1]
+    factors = [replace(f, xml=f.stacked or f.xml) for f in factors[:-1]] + [last]
     parts = [ONES if factors[0].one else factors[0].xml]
     for left, right in zip(factors, factors[1:], strict=False):
-        parts += [TIMES, THIN if left.wide or right.wide else "", ONES if right.one else right.xml]
+        air = THIN if left.wide or right.wide else ""
+        if right.shape:
+            parts += ['<mspace width="0.5em"/>', right.xml]
+        else:
+            parts += [TIMES, air, ONES if right.one else right.xml]
     return mrow(parts)
 
 
@@ -538,7 +558,8 @@ def single(xml: str) -> str:
 
 
 def over(base: str) -> str:
-    return f'<mover accent="true">{single(base)}<mo stretchy="true">‾</mo></mover>'
+    """With a bar.  Not as an accent, which without a mathematical font touches the letter."""
+    return f'<mover>{single(base)}<mo stretchy="true">¯</mo></mover>'
 
 
 def number(text: str) -> str:

@@ -58,6 +58,9 @@ WORDS = frozenset(
 )
 """What may stand as a word in a displayed formula; anything else is a mistake there."""
 
+VERBS = ("is", "are", "and", "or", "meet", "multiplied")
+"""Before these a lone `a` is a name and no article."""
+
 POSSESSIVE = r"(?:'s\b|'(?=\s|$))?"
 TOKEN = re.compile(
     rf"""

@@ -127,10 +127,9 @@ def page(entry: Entry, link: Link) -> Iterator[str]:
         yield "## What it is" if len(entry.kinds) == 1 else "## What they are"
         for kind in entry.kinds:
             yield from specified(kind, len(entry.kinds) > 1, link)
-        common = family(entry)
-        if common is not None:
-            yield f"### Common to {Path(common.path).stem}"
-            yield markdown(common, link)
+        home = os.path.relpath(f"{FOLDER}/index.md", Path(entry.path).parent)
+        where = family(entry).lower()
+        yield f"What holds for all of them: [{where}]({home}#{where.replace(' ', '-')})."
     yield "## Derivation"
     derivation = of_module(ROOT / entry.source, ROOT)
     yield markdown(derivation, link)
@@ -160,10 +159,12 @@ def specified(kind: Any, several: bool, link: Link) -> Iterator[str]:
         yield f"Attributes: `{has}`." if has else "It has no attributes."
 
 
-def family(entry: Entry) -> Docstring | None:
-    """What the module of the specification says of all its operators or losses."""
-    path = ROOT / path_of(entry.kinds[0].__module__)
-    return of_module(path, ROOT) if path != ROOT / entry.source else None
+def family(entry: Entry) -> str:
+    """The heading under which the index lists a page, and says what its family shares."""
+    for name, kinds in ops.FAMILIES.items():
+        if entry.kinds[0] in kinds:
+            return name.capitalize()
+    return "Optimisers" if ".optimisers." in entry.module else "Losses and penalties"
 
 
 def shapes(kind: Any) -> Iterator[str]:
@@ -249,14 +250,16 @@ def index(every: Iterable[Entry]) -> Iterator[str]:
         return "\n".join(_item(entry, link) for entry in found)
 
     yield items(e for e in by_module.values() if not e.kinds)
-    for name, kinds in ops.FAMILIES.items():
-        yield f"## {name.capitalize()}"
-        modules = dict.fromkeys(LAYERS[kind].forward.__module__ for kind in kinds)
-        yield items(by_module[module] for module in modules)
-    for name in ("losses", "optimisers"):
-        yield f"## {name.capitalize()}" + (" and penalties" if name == "losses" else "")
-        start = f"backproof.reference.{name}."
-        yield items(e for e in by_module.values() if e.kinds and e.module.startswith(start))
+    families: dict[str, list[Entry]] = {}
+    for entry in by_module.values():
+        if entry.kinds:
+            families.setdefault(family(entry), []).append(entry)
+    for heading, found in families.items():
+        yield f"## {heading}"
+        specified_in = ROOT / path_of(found[0].kinds[0].__module__)
+        if specified_in != ROOT / found[0].source:
+            yield markdown(of_module(specified_in, ROOT), link)
+        yield items(found)
 
 
 def notation_line() -> int:

@@ -136,7 +136,7 @@ def display(text: str) -> str:
         at += len(line) + 1
         columns = [c.column for c in row]
         above = tables[-1][-1] if tables else []
-        goes_on = bool(above) and (continues(row[0], above[0]))
+        goes_on = bool(above) and row[0].column > tables[-1][0][0].column
         both = min(len(row), len(above))
         alike = columns[:both] == [c.column for c in above][:both]
         if above and (goes_on or len(row) == len(above) == 1 or (alike and both > 1)):
@@ -150,10 +150,6 @@ def display(text: str) -> str:
         else:
             out.append(box([f'<math>{aligned(table)}</math>']))
     return "\n".join(out)
-
-
-def continues(cell: Cell, above: Cell) -> bool:
-    return cell.column > above.column
 
 
 def box(parts: list[str]) -> str:

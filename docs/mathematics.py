@@ -28,10 +28,9 @@ RELATIONS = {
 SIGNS = {"+": "+", "-": "−", "+-": "±", "*": "∗"}
 FENCES = {"(": ")", "[": "]", "{": "}", "<": ">", "|": "|", "||": "||"}
 DRAWN = {"<": "⟨", ">": "⟩", "||": "‖"}
-THIN = '<mspace width="0.17em"/>'
+THIN = '<mspace width="0.2em"/>'
 TIMES, APPLY = "<mo>&#x2062;</mo>", "<mo>&#x2061;</mo>"
 D = '<mi mathvariant="normal">d</mi>'
-CLOSE = ">)</mo></mrow>"
 ONES = '<mi mathvariant="normal">𝟏</mi>'  # the vector of ones
 
 T = TypeVar("T")
@@ -65,6 +64,7 @@ class Reader:
         self.tokens, self.at, self.display = found, at, display
         self.closing: list[str] = [""]
         self.linear = not display
+        self.listed = False  # whether the last row had commas of its own
         self.dangling = False  # whether a relation came last, with words on its right
 
     @property
@@ -158,7 +158,8 @@ class Reader:
         if not items and not closing:
             raise self.refuse("no formula here")
         self.closing.pop()
-        return mrow(items)
+        self.listed = any("separator" in item[:24] for item in items)
+        return mrow(told(items))
 
     def operator(self, t: Token, items: list[str], ready: bool) -> tuple[bool, bool]:
         """A sign between operands: (whether it stands for an operand, whether it relates)."""
@@ -174,7 +175,8 @@ class Reader:
         if t.text in SIGNS:
             if not ready and t.text == "*":
                 raise Unreadable("a product with nothing before it", t.start)
-            form = "infix" if ready else "prefix"
+            said = bool(items) and items[-1].startswith("<mtext") and t.gap and not t.open
+            form = "infix" if ready and not said else "prefix"
             items.append(f'<mo form="{form}">{SIGNS[t.text]}</mo>')
             return False, False
         if t.text in ",;:" and ready:
@@ -218,6 +220,8 @@ class Reader:
             return False
         before = self.tokens[self.at - 1] if self.at else None
         operand = after is not None and after.gap and after.kind in ("name", "number")
+        if t.text == "sum" and self.display and after is not None and after.gap:
+            return after.kind not in ("name", "d") or (after.text in (*NAMES, *FUNCTIONS))
         if t.text in PREFIX and after is not None and (operand or not after.gap):
             if not after.gap or after.text in GREEK or len(after.text) == 1:
                 return False
@@ -336,10 +340,10 @@ class Reader:
             return self.scripts(number(t.text), one=t.text == "1")
         if t.kind == "op":
             piece = self.scripts(*self.fence(t))
-            return replace(piece, shape=t.text == "(" and not piece.bare and piece.xml.endswith(CLOSE))
+            return replace(piece, shape=t.text == "(" and not piece.bare and piece.xml.endswith(">)</mo></mrow>"))
         if t.text in FUNCTIONS:
             return self.function(t.text)
-        return self.scripts(identifier(t.text), named=True, wide=t.text in NAMES)
+        return self.scripts(identifier(t.text), named=True, wide=t.text in (*NAMES, "d"))
 
     def is_differential(self) -> bool:
         """`d sigma`, `d log(p)`, `d|v|`, `d(x / y)`; but d(u, v) is a distance."""
@@ -365,14 +369,11 @@ class Reader:
         """Something in brackets, and its inside where these only group."""
         close = FENCES[t.text]
         inside = self.row(close)
+        listed = self.listed
         if not self.takes(close):
             raise Unreadable(f"no {close!r} for this {t.text!r}", t.start)
-        left, right = DRAWN.get(t.text, t.text), DRAWN.get(close, close)
-        tall = str("<mfrac" in inside or "<munder" in inside).lower()
-        left, right = (f'<mo form="{f}" fence="true" stretchy="{tall}">{escape(s)}</mo>'
-                       for f, s in (("prefix", left), ("postfix", right)))  # fmt: skip
-        groups = t.text == "(" and "separator" not in inside
-        return f"<mrow>{left}{inside}{right}</mrow>", inside if groups else ""
+        groups = t.text == "(" and not listed
+        return bracketed(inside, t.text), inside if groups else ""
 
     def scripts(
         self, base: str, bare: str = "", *, named: bool = False, wide: bool = False,
@@ -404,6 +405,9 @@ class Reader:
                 call = APPLY if t.text == "(" else ""
                 wide = wide or t.text == "("
                 base, sub, sup = mrow([scripted(base, sub, sup), call, inside]), "", ""
+                applied = self.here is not None and self.here.text == "^" and not self.here.gap
+                if applied and not self.transposes():
+                    base = bracketed(base)
                 continue
             else:
                 break
@@ -412,6 +416,10 @@ class Reader:
         if one and xml != start:
             xml, one = xml.replace(start, ONES, 1), False
         return Piece(xml, bare if xml == start else "", wide=wide, one=one)
+
+    def transposes(self) -> bool:
+        power = self.next()
+        return power is not None and power.text == "T"
 
     def subscript(self, t: Token) -> str:
         self.at += 1
@@ -478,7 +486,7 @@ class Reader:
         t = self.here
         called = before.kind == "op" and before.text == ")"
         if text in PREFIX and not called and t is not None and self.starts(t):
-            if not self.is_word(t) and (t.gap or t.text == "|"):
+            if not self.is_word(t) and t.kind != "d" and (t.gap or t.text == "|"):
                 space = THIN if t.gap else ""
                 return Piece(mrow([piece.xml, APPLY, space, self.factor().xml]), wide=True)
         return replace(piece, wide=True)
@@ -492,9 +500,10 @@ class Reader:
         if t.text == "(":
             self.at += 1
             fenced, inside = self.fence(t)
+            if self.here is not None and self.here.text == "^" and not self.here.gap:
+                raise self.refuse("a power of the sum or of what is summed? use parentheses")
             piece = self.scripts(mrow([sign, fenced]))
-            apart = "<mo>(</mo>" + sign + (inside or fenced) + "<mo>)</mo>"
-            followed = f"<mrow>{apart}</mrow>" if piece.xml == mrow([sign, fenced]) else ""
+            followed = bracketed(sign + (inside or fenced)) if piece.xml == mrow([sign, fenced]) else ""
             return replace(piece, stacked=followed)
         below = self.subscript(t)
         tag = "msub" if self.linear else "munder"
@@ -502,6 +511,24 @@ class Reader:
 
 
 # ---- MathML
+
+
+def bracketed(inside: str, left: str = "(") -> str:
+    """In brackets, which grow only around what is built high."""
+    tall = str("<mfrac" in inside or "<munder" in inside).lower()
+    right = FENCES[left]
+    before, after = (
+        f'<mo form="{form}" fence="true" stretchy="{tall}">{escape(DRAWN.get(sign, sign))}</mo>'
+        for form, sign in (("prefix", left), ("postfix", right))
+    )
+    return f"<mrow>{before}{inside}{after}</mrow>"
+
+
+def told(items: list[str]) -> list[str]:
+    """A relation keeps its distance to words alone, which MathML would count as space."""
+    if len(items) == 2 and items[0].startswith("<mo") and items[1].startswith("<mtext>"):
+        return [items[0], items[1].replace("<mtext>", "<mtext>&#xA0;")]
+    return items
 
 
 def mrow(items: list[str]) -> str:

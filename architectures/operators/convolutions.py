@@ -96,7 +96,7 @@ class ConvTranspose2d(_ConvTranspose, frozen=True, tag="conv_transpose2d"):
     """Transposed convolution of images x (N, C, H, W): each entry of x stamps the kernel.
 
         y[n, o, a, b] = bias[o] + sum over the c of o's group and all i, j, u, v with
-                        a = s_H i + d_H u - p_H  and  b = s_W j + d_W v - p_W  of
+                        a = s_H i + d_H u - p_H and b = s_W j + d_W v - p_W of
                         W[c, o - O/G g, u, v] x[n, c, i, j]
 
     `weight` W has shape (C, O/G, k_H, k_W), with O = `channels`, G = `groups`; the c of

@@ -71,7 +71,8 @@ class Entry(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(tag(kind) for kind in self.kinds) or (self.module.rpartition(".")[2],)
+        own = self.module.removeprefix("backproof.reference.").replace(".", "/")
+        return tuple(tag(kind) for kind in self.kinds) or (own,)
 
 
 HELPERS = ("reference.network", "reference.arrays", "reference.stable")
@@ -85,7 +86,7 @@ def tag(kind: Any) -> str:
 def entries() -> dict[str, Entry]:
     """Every page by its module, in the order of the index."""
     kinds: dict[str, tuple[Any, ...]] = {f"backproof.{module}": () for module in HELPERS}
-    derived = {**LAYERS, **LOSSES}
+    derived: dict[Any, Any] = {**LAYERS, **LOSSES}
     for kind, page in derived.items():
         module = page.forward.__module__
         kinds[module] = (*kinds.get(module, ()), kind)
@@ -200,10 +201,9 @@ def pieces(entry: Entry) -> Iterator[str]:
             if choice
             else "It is piecewise, and `branch` holds the piece of each entry"
         )
-        only = " (`None` where a setting makes it smooth)" if "None" in str(
-            kink.__annotations__["return"]
-        ) else ""
-        yield f"{how}{only}: `forward` stays on the pieces that it is given, and so does `backward`."
+        smooth = " (`None` where a setting makes it smooth)"
+        only = smooth if "None" in str(kink.__annotations__["return"]) else ""
+        yield f"{how}{only}: `forward` and `backward` stay on the pieces that they are given."
     for kind in entry.kinds:
         for found in CONVENTIONS.get(kind, ()):
             yield (
@@ -270,7 +270,7 @@ def notation_line() -> int:
 def _item(entry: Entry, link: Link) -> str:
     names = ", ".join(f"`{name}`" for name in entry.names)
     target = entry.path.removeprefix(f"{FOLDER}/")
-    return f"* [{names}]({target}): {title(of_module(ROOT / entry.source, ROOT))}"
+    return f"* [{names}]({target}): {title(of_module(ROOT / entry.source, ROOT), link)}"
 
 
 def pages() -> dict[str, str]:

@@ -15,14 +15,19 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from mathematics import RELATIONS, Reader, mrow
-from notation import VERBS, Token, Unreadable, tokens
+from cursor import Cursor
+from mathematics import row
+from mathml import mrow
+from notation import RELATIONS, VERBS, Token, Unreadable, tokens
 
 BOX = "display:flex;flex-wrap:wrap;align-items:baseline;gap:.5em 2.5em;overflow-x:auto"
 BOX += ";margin:.6em 0;padding:.2em 0 .2em 1.5em"
 CELLS = re.compile(r"\s{2,}(?=\S)")
 CASES = re.compile(r"(.*\S) where (.*\S), else (.*\S)")
 REFERS = re.compile(r"(?:see|as for|as in|page|operator|is|of)\s+\Z")
+LONG = 24
+"""A formula of more signs may break before a relation."""
+
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~])")
 
 Link = Callable[[str], str | None]
@@ -50,7 +55,9 @@ def of_part(path: Path, root: Path, name: str) -> Docstring:
     raise ValueError(f"{path}: no {name}")
 
 
-def _docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef, path: Path, root: Path) -> Docstring:
+def _docstring(
+    node: ast.Module | ast.ClassDef | ast.FunctionDef, path: Path, root: Path
+) -> Docstring:
     where = path.relative_to(root).as_posix()
     body = node.body[0]
     text = ast.get_docstring(node, clean=False)
@@ -78,10 +85,10 @@ def markdown(doc: Docstring, link: Link = no_link) -> str:
     return "\n\n".join(parts)
 
 
-def title(doc: Docstring) -> str:
+def title(doc: Docstring, link: Link = no_link) -> str:
     """The first paragraph."""
     line, _, text = next(blocks(doc))
-    return markdown(Docstring(doc.path, line, text))
+    return markdown(Docstring(doc.path, line, text), link)
 
 
 def blocks(doc: Docstring) -> Iterator[tuple[int, str, str]]:
@@ -132,23 +139,23 @@ def display(text: str) -> str:
     tables: list[list[list[Cell]]] = []
     at = 0
     for line in text.splitlines():
-        row = cells(line, at)
+        found = cells(line, at)
         at += len(line) + 1
-        columns = [c.column for c in row]
+        columns = [c.column for c in found]
         above = tables[-1][-1] if tables else []
-        goes_on = bool(above) and row[0].column > tables[-1][0][0].column
-        both = min(len(row), len(above))
+        goes_on = bool(above) and found[0].column > tables[-1][0][0].column
+        both = min(len(found), len(above))
         alike = columns[:both] == [c.column for c in above][:both]
-        if above and (goes_on or len(row) == len(above) == 1 or (alike and both > 1)):
-            tables[-1].append(row)
+        if above and (goes_on or len(found) == len(above) == 1 or (alike and both > 1)):
+            tables[-1].append(found)
         else:
-            tables.append([row])
+            tables.append([found])
     out = []
     for table in tables:
         if len(table) == 1:
             out.append(box([f"<math>{whole_cell(c)}</math>" for c in table[0]]))
         else:
-            out.append(box([f'<math>{aligned(table)}</math>']))
+            out.append(box([f"<math>{aligned(table)}</math>"]))
     return "\n".join(out)
 
 
@@ -187,20 +194,20 @@ def sides(cell: Cell) -> tuple[str, str]:
     """A cell up to its first `=`, and from there on."""
     try:
         found = tokens(cell.text)
-        reader = Reader(found, display=True)
+        c = Cursor(found, display=True)
         left = ""
         if found[0].text not in RELATIONS or found[0].text in "<>":
-            left = reader.row("", stop_at_relation=True)
-        here = reader.here
+            left = row(c, "", stop_at_relation=True)
+        here = c.here
         if here is None:
             return "", left
         relation = f'<mo form="infix">{RELATIONS[here.text]}</mo>'
         match = CASES.fullmatch(cell.text, here.end)
         if match:
             return left, relation + cases(cell.text, match)
-        right = reader.row("")
-        if reader.here is not None:
-            raise reader.refuse("this does not go on")
+        right = row(c, "")
+        if c.here is not None:
+            raise c.refuse("this does not go on")
     except Unreadable as error:
         raise Unreadable(error.why, cell.at + error.at) from None
     return left, right
@@ -212,13 +219,15 @@ def cases(text: str, match: re.Match[str]) -> str:
     for i in (1, 2, 3):
         begin, end = match.span(i)
         try:
-            reader = Reader(tokens(text[begin:end]), display=True)
-            parts.append(reader.row(""))
-            if reader.here is not None:
-                raise reader.refuse("this does not go on")
+            c = Cursor(tokens(text[begin:end]), display=True)
+            parts.append(row(c, ""))
+            if c.here is not None:
+                raise c.refuse("this does not go on")
         except Unreadable as error:
             raise Unreadable(error.why, begin + error.at) from None
-    first = mtd(parts[0], "left", "0") + mtd(f"<mtext>where&#xA0;</mtext>{parts[1]}", "left", "1.2em")
+    first = mtd(parts[0], "left", "0") + mtd(
+        f"<mtext>where&#xA0;</mtext>{parts[1]}", "left", "1.2em"
+    )
     second = mtd(parts[2], "left", "0") + mtd("<mtext>else</mtext>", "left", "1.2em")
     table = f"<mtable><mtr>{first}</mtr><mtr>{second}</mtr></mtable>"
     return f'<mrow><mo form="prefix" fence="true" stretchy="true">{{</mo>{table}</mrow>'
@@ -250,37 +259,64 @@ def prose(text: str, link: Link) -> str:
         if t.kind in ("number", "name", "d", "op"):
             xml, stop = formula(found, at)
             if xml:
-                # in a span, for Python-Markdown takes a line that begins with <math> for a block
-                out.append(f"<span><math>{xml}</math></span>")
-                at, end = stop, found[stop - 1].end
+                end = found[stop - 1].end
+                stops = re.compile(r"[,.;:)]*").match(text, end)
+                after = stops.group() if stops else ""
+                out.append(within_line(xml, after))
+                end += len(after)
+                at = next((i for i in range(stop, len(found)) if found[i].start >= end), len(found))
                 continue
         out.append(plain(found, at))
         at += 1
     return "".join(out)
 
 
-def formula(found: tuple[Token, ...], at: int) -> tuple[str, int]:
+def within_line(parts: list[str], after: str) -> str:
+    """A formula that may break before a relation, with the punctuation that follows it.
+
+    In a span, for Python-Markdown takes a line that begins with <math> for a block.
+    """
+    shown = [f"<math>{part}</math>" for part in parts]
+    shown[-1] += after
+    return " ".join(f'<span style="white-space:nowrap">{part}</span>' for part in shown)
+
+
+def formula(found: tuple[Token, ...], at: int) -> tuple[list[str], int]:
     """The formula that starts here and where it ends; nothing where there is none."""
     t = found[at]
-    reader = Reader(found, at, display=False)
-    if reader.is_word(t):
-        return "", at
-    if t.kind == "op" and not reader.starts(t):
+    c = Cursor(found, at, display=False)
+    if c.said():
+        return [], at
+    if t.kind == "op" and not c.starts(t):
         if t.text in RELATIONS and t.gap and t.open:
-            return f"<mo>{escape(RELATIONS[t.text])}</mo>", at + 1
+            return [f"<mo>{escape(RELATIONS[t.text])}</mo>"], at + 1
         if t.text not in ("-", "+-"):
-            return "", at
+            return [], at
     try:
-        xml = reader.row("")
+        row(c, "")
     except Unreadable:
-        return "", at
-    taken = found[at : reader.at]
+        return [], at
+    parts = broken(c.items) if found[c.at - 1].end - t.start > LONG else [c.items]
+    xml = [mrow(part) for part in parts]
+    taken = found[at : c.at]
     if all(t.kind == "number" or t.text in ("(", ")", ",") for t in taken):
         told = any(t.text == "," or "e" in t.text for t in taken)
-        return (xml, reader.at) if told else ("", at)
-    if len(taken) == 1 and t.text in ("a", "A", "I") and not subject(reader.here):
-        return "", at
-    return xml, reader.at
+        return (xml, c.at) if told else ([], at)
+    if len(taken) == 1 and t.text in ("a", "A", "I") and not subject(c.here):
+        return [], at
+    return xml, c.at
+
+
+def broken(items: list[str]) -> list[list[str]]:
+    """A row of a formula before each of its relations and, where it is long, each + and -."""
+    signs = [*RELATIONS.values(), *("+−" if "".join(items).count("</m") > 30 else "")]
+    breaks = [f'<mo form="infix">{escape(sign)}</mo>' for sign in signs]
+    parts: list[list[str]] = [[]]
+    for item in items:
+        if item in breaks and parts[-1]:
+            parts.append([])
+        parts[-1].append(item)
+    return parts
 
 
 def subject(t: Token | None) -> bool:

@@ -18,6 +18,11 @@ GREEK = {
     "phi": "φ", "psi": "ψ", "omega": "ω", "Phi": "Φ", "Sigma": "Σ", "Delta": "Δ",
 }  # fmt: skip
 
+RELATIONS = {
+    "=": "=", "!=": "≠", "<=": "≤", ">=": "≥", "<": "<", ">": ">", "+=": "+=", "->": "→",
+}  # fmt: skip
+SIGNS = {"+": "+", "-": "−", "+-": "±", "*": "∗"}
+
 PREFIX = ("log", "exp", "sin", "cos", "tanh", "sinh", "cosh", "sqrt", "max", "min")
 """Functions that may stand before their argument without parentheses: `log p`, `max|u'|`."""
 
@@ -39,23 +44,15 @@ NAMES = (
 PRODUCTS = ("zz", "yy", "PP", "DP")
 """Letters side by side that are a product and not a word."""
 
-WORDS = frozenset(
-    """
-    a above across addition after all apart alike alone along also an and another any are as at attention axes
-    axis back backward become becomes before below beginnings between beyond both bounds but by choice chosen clipped
-    class classes column comes constant cotangent cotangents count counted cut dense distribution each edges
-    elsewhere else end ends entries entry every everywhere example examples
-    first for forward from further
-    gate given goes greater group half has head here if in input inside is it its
-    itself kernel keys last layer leads leading learned least left less lies losses minimise minus multiplied next no none not
-    number of off on one ones opposite or other others otherwise over padding page paths place places plus
-    positions product products reads repeated reshaped restricted right row rows same
-    second sees seen send several shape share side smaller so some span state
-    states step steps such sum sums taken takes taps target transposed that the their them then there these this those
-    times to transpose turned two under uses values vector weight what where which while window windows
-    with zero
-    """.split()
-)
+_WORDS = """
+    above alike all along and apart are as at axes axis back below between bounds by choice
+    chosen class clipped constant cut dense each edges else elsewhere entry every everywhere
+    example examples first for from given group head in input inside is it its keys layer
+    leading leads learned left losses minimise multiplied number of one ones or others over
+    padding paths places repeated reshaped row rows second seen send such takes that the there
+    this times to transposed uses what where window with
+"""
+WORDS = frozenset(_WORDS.split())
 """What may stand as a word in a displayed formula; anything else is a mistake there."""
 
 VERBS = ("is", "are", "and", "or", "meet", "multiplied")
@@ -108,7 +105,7 @@ def tokens(text: str) -> tuple[Token, ...]:
             raise Unreadable(f"the sign {text[at]!r} is not in the notation", at)
         kind = str(match.lastgroup)
         parts = [(kind, at, match.end())]
-        if kind == "letters" or (kind == "word" and match.group() in FUNCTIONS + ("L1", "L2")):
+        if kind == "letters" or (kind == "word" and match.group() in (*FUNCTIONS, "L1", "L2")):
             parts = list(letters(text, at, match.end()))
         elif kind == "tail":
             parts = [("bar" if match.group() == "_bar" else "sub", at, match.end())]
@@ -172,3 +169,55 @@ def name(stem: str, start: int) -> list[tuple[str, int, int]]:
     if stem[0] == "d" and (len(stem) == 2 or stem[1:] in GREEK):
         return [("d", start, start + 1), *name(stem[1:], start + 1)]
     return []
+
+
+# ---- words or names
+
+
+def is_word(found: tuple[Token, ...], at: int, *, display: bool, inside: bool) -> bool:
+    """Whether a token is a word: `margin` and `sum` are names only where a formula has them.
+
+    `inside` brackets of a formula in prose there are no words.
+    """
+    t = found[at]
+    before = found[at - 1] if at else None
+    after = found[at + 1] if at + 1 < len(found) else None
+    if t.kind in ("word", "code"):
+        return True
+    if t.text == "a" and display:  # `is a row`, but `where a is`
+        return (
+            _is_said(before) and _is_said(after) and after is not None and after.text not in VERBS
+        )
+    if t.kind != "name" or t.text not in (*NAMES, *FUNCTIONS) or _touches(after):
+        return False
+    if t.text in FUNCTIONS:
+        return not _has_argument(t, before, after, display)
+    if display:
+        return _is_said(before)
+    if inside or (before is not None and before.kind == "op" and before.text not in ",;:)"):
+        return False
+    related = after is not None and after.text in (*RELATIONS, *SIGNS)
+    return not (after is not None and related and after.gap and after.open)
+
+
+def _is_said(t: Token | None) -> bool:
+    return t is not None and t.kind == "word"
+
+
+def _touches(after: Token | None) -> bool:
+    """Whether a subscript, a bar, an argument or the like is written to a name."""
+    if after is None or after.gap:
+        return False
+    return after.kind in ("sub", "bar") or (after.kind == "op" and after.text in "([|^_'/")
+
+
+def _has_argument(t: Token, before: Token | None, after: Token | None, display: bool) -> bool:
+    """`log p` and, in a display, `sum w dq`; `-log of the sum` has words for an argument."""
+    if after is not None and after.gap and t.text == "sum" and display:
+        return after.kind == "d" or (after.kind == "name" and after.text not in FUNCTIONS + NAMES)
+    if t.text in PREFIX and after is not None and not after.gap:
+        return True
+    one = after is not None and (after.text in GREEK or len(after.text) == 1)
+    if t.text in PREFIX and after is not None and one and after.kind != "op":
+        return True
+    return t.text in PREFIX[:2] and before is not None and before.kind == "op"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -308,8 +308,15 @@ def formula(found: tuple[Token, ...], at: int) -> tuple[list[str], int]:
 
 
 def broken(items: list[str]) -> list[list[str]]:
-    """A row of a formula before each of its relations and, where it is long, each + and -."""
-    signs = [*RELATIONS.values(), *("+−" if "".join(items).count("</m") > 30 else "")]
+    """A row of a formula before each of its relations and, in what is long still, + and -."""
+    parts = before_each(list(RELATIONS.values()), items)
+    fine = [
+        [part] if "".join(part).count("</m") < LONG else before_each("+−", part) for part in parts
+    ]
+    return [piece for part in fine for piece in part]
+
+
+def before_each(signs: Sequence[str], items: list[str]) -> list[list[str]]:
     breaks = [f'<mo form="infix">{escape(sign)}</mo>' for sign in signs]
     parts: list[list[str]] = [[]]
     for item in items:

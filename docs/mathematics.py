@@ -32,6 +32,7 @@ from mathml import (
     mrow,
     number,
     scripted,
+    single,
     times,
 )
 from notation import (
@@ -226,7 +227,7 @@ def fraction(
     if whole:
         return Piece(f"<mrow><mo>⌊</mo>{line}<mo>⌋</mo></mrow>")
     top = (above[0].bare if len(above) == 1 else "") or times(above)
-    stacked = f"<mfrac>{mathml.one(top)}{mathml.one(below.bare or below.xml)}</mfrac>"
+    stacked = f"<mfrac>{single(top)}{single(below.bare or below.xml)}</mfrac>"
     return Piece(line, stacked=stacked) if c.linear or tight else Piece(stacked)
 
 
@@ -423,4 +424,4 @@ def total(c: Cursor) -> Piece:
         return replace(piece, stacked=followed)
     below = subscript(c, t)
     tag = "msub" if c.linear else "munder"
-    return Piece(f"<{tag}>{SUM}{mathml.one(below)}</{tag}>", wide=True)
+    return Piece(f"<{tag}>{SUM}{single(below)}</{tag}>", wide=True)

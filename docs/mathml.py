@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from html import escape
 from itertools import pairwise
@@ -16,6 +17,8 @@ D = '<mi mathvariant="normal">d</mi>'
 SUM = '<mo form="prefix">∑</mo>'
 ONES = '<mi mathvariant="normal">𝟏</mi>'
 """The vector of ones."""
+
+TAG = re.compile(r"<(/?)\w[^>]*?(/?)>")
 
 
 @dataclass(frozen=True)
@@ -53,19 +56,16 @@ def mrow(items: list[str]) -> str:
     return items[0] if len(items) == 1 else f"<mrow>{''.join(items)}</mrow>"
 
 
-def one(xml: str) -> str:
-    """As one argument, of a fraction, say."""
-    return xml if xml.startswith("<mrow>") and whole(xml) else f"<mrow>{xml}</mrow>"
-
-
-def whole(xml: str) -> bool:
-    """Whether the first mrow is all of it."""
+def single(xml: str) -> str:
+    """As one element, which each argument of a fraction or a script is."""
     depth = 0
-    for i in range(len(xml)):
-        depth += xml.startswith("<mrow>", i) - xml.startswith("</mrow>", i)
+    for match in TAG.finditer(xml):
+        if match.group(2):
+            continue
+        depth += -1 if match.group(1) else 1
         if depth == 0:
-            return i + len("</mrow>") == len(xml)
-    return False
+            return xml if match.end() == len(xml) else f"<mrow>{xml}</mrow>"
+    return f"<mrow>{xml}</mrow>"
 
 
 def times(factors: list[Piece]) -> str:
@@ -92,13 +92,6 @@ def scripted(base: str, sub: str, sup: str) -> str:
     if sup:
         return f"<msup>{single(base)}{single(sup)}</msup>"
     return base
-
-
-def single(xml: str) -> str:
-    """As one element: scripts take exactly one each."""
-    leaf = xml.count("</") == 1 and xml.startswith(("<mi", "<mn", "<mo"))
-    nested = xml.startswith("<mrow>") and whole(xml)
-    return xml if leaf or nested else f"<mrow>{xml}</mrow>"
 
 
 def over(base: str) -> str:

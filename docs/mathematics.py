@@ -288,7 +288,7 @@ def fence(c: Cursor, t: Token) -> tuple[str, str]:
 
 
 def scripts(c: Cursor, base: str, bare: str = "", *, named: bool = False, wide: bool = False,
-    one: bool = False,
+    one: bool = False, function: bool = False,
 ) -> Piece:  # fmt: skip
     """Subscripts, bars, primes, powers, factorials, arguments and indices of a base."""
     sub = sup = ""
@@ -306,7 +306,7 @@ def scripts(c: Cursor, base: str, bare: str = "", *, named: bool = False, wide: 
             if sup:
                 raise c.refuse("a power of something primed: use parentheses")
             c.at += 1
-            sup = power(c, named)
+            sup = power(c, function)
             continue
         elif t.text == "!" and not sup:
             base, sub = mrow([scripted(base, sub, ""), "<mo>!</mo>"]), ""
@@ -353,7 +353,7 @@ def script_row(c: Cursor, close: str) -> str:
     return inside
 
 
-def power(c: Cursor, named: bool) -> str:
+def power(c: Cursor, function: bool) -> str:
     """What is raised: a number, a name with a subscript, or parentheses; a sign before it."""
     sign = '<mo form="prefix">−</mo>' if c.takes("-", tight=True) else ""
     t = c.here
@@ -367,17 +367,28 @@ def power(c: Cursor, named: bool) -> str:
     elif t.text == "T" and not sign:
         xml = "<mo>⊤</mo>"
     elif t.kind == "name":
-        xml = identifier(t.text)
-        if c.here is not None and c.here.kind == "sub" and not c.here.gap:
-            xml = scripted(xml, subscript(c, c.here), "")
+        xml = marked(c, identifier(t.text))
     else:
         raise Unreadable("a power is a number, a name or in parentheses", t.start)
     after = c.here
     if after is not None and not after.gap and not c.closes(after):
-        call = named and after.text == "("
-        if (c.starts(after) and not call) or after.text in ("'", "^", "/"):
+        call = function and after.text == "("
+        more = after.kind in ("sub", "bar") or after.text in ("'", "^", "_", "/")
+        if (c.starts(after) and not call) or more:
             raise c.refuse("does this belong to the power? use gaps or parentheses")
     return mrow([sign, xml]) if sign else xml
+
+
+def marked(c: Cursor, base: str) -> str:
+    """A name in a power, with its subscripts and bars."""
+    sub = ""
+    while (t := c.here) is not None and not t.gap and t.kind in ("bar", "sub"):
+        if t.kind == "bar":
+            base = mathml.over(base)
+            c.at += 1
+        else:
+            base, sub = scripted(base, sub, ""), subscript(c, t)
+    return scripted(base, sub, "")
 
 
 def function(c: Cursor, text: str) -> Piece:
@@ -397,7 +408,7 @@ def function(c: Cursor, text: str) -> Piece:
         return scripts(c, f"<mrow><mo>{left}</mo>{inside}<mo>{right}</mo></mrow>")
     if text == "sum":
         return total(c)
-    piece = scripts(c, identifier(text), named=True)
+    piece = scripts(c, identifier(text), named=True, function=True)
     before = c.tokens[c.at - 1]
     t = c.here
     called = before.kind == "op" and before.text == ")"

@@ -143,7 +143,7 @@ def written(t: Tree, least: int = 0) -> str:
         text = f"{written(t[1], 5)}^{written(t[2], 5)}"
         text = text if t[2][0] in ("name", "number") else f"{written(t[1], 5)}^({written(t[2])})"
     elif kind == "/":
-        text = f"{written(t[1], 4)}/{written(t[2], 4)}"
+        text = f"{written(t[1], 5)}/{written(t[2], 5)}"
     elif kind == " / ":
         over = 3 if t[1][0] == " / " else 2
         text = f"{written(t[1], over)} / {written(t[2], 4)}"
@@ -223,6 +223,11 @@ class Shown:
             assert self.sign() == "\u2061"
             self.at += 1
             return float(CALLS[str(item.text)](self.factor()))
+        if item.tag == "msubsup":
+            base = etree.Element("msub")
+            base.extend([etree.fromstring(xml_of(part)) for part in item[:2]])
+            item = etree.Element("msup")
+            item.extend([base, etree.fromstring(xml_of(self.items[self.at - 1][2]))])
         first, second = (Shown(wrapped(part)).row() for part in item)
         if item.tag == "mfrac":
             return first / second if second else math.inf

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -42,14 +43,19 @@ class Docstring(NamedTuple):
     text: str
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def of_module(path: Path, root: Path) -> Docstring:
     """The docstring of a file."""
-    return _docstring(ast.parse(path.read_text(encoding="utf-8")), path, root)
+    return _docstring(parsed(path), path, root)
 
 
 def of_part(path: Path, root: Path, name: str) -> Docstring:
     """The docstring of a class or a function of a file."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in parsed(path).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return _docstring(node, path, root)
     raise ValueError(f"{path}: no {name}")
@@ -63,7 +69,6 @@ def _docstring(
     text = ast.get_docstring(node, clean=False)
     if text is None:
         raise ValueError(f"{where}: no docstring")
-    # inspect.cleandoc would take away the indent of a block too, where nothing else follows
     indent = "" if isinstance(node, ast.Module) else " " * body.col_offset
     return Docstring(where, body.lineno, re.sub(f"(?m)^{indent}", "", text))
 
@@ -92,8 +97,13 @@ def title(doc: Docstring, link: Link = no_link) -> str:
 
 
 def blocks(doc: Docstring) -> Iterator[tuple[int, str, str]]:
-    """(line, `block` or `prose`, text) of every paragraph."""
+    """(line, `block` or `prose`, text) of every paragraph.
+
+    Where nothing but blocks follows the first line, formatters take their indent away; then a
+    paragraph with wide gaps is a block.
+    """
     lines = doc.text.splitlines()
+    indented = any(line.startswith("    ") for line in lines)
     start = 0
     while start < len(lines):
         if not lines[start].strip():
@@ -104,6 +114,7 @@ def blocks(doc: Docstring) -> Iterator[tuple[int, str, str]]:
         while end < len(lines) and lines[end].strip() and lines[end].startswith("    ") == block:
             end += 1
         text = "\n".join(lines[start:end])
+        block = block or (not indented and start > 0 and re.search(r"\S {3,}\S", text) is not None)
         yield doc.line + start, "block" if block else "prose", text
         start = end
 

@@ -1,6 +1,6 @@
 """Multiplication by a constant, and a constant added.
 
-    y = a x + b        dy = a dx        x_bar = a y_bar
+y = a x + b        dy = a dx        x_bar = a y_bar
 """
 
 from __future__ import annotations

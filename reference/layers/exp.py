@@ -1,6 +1,6 @@
 """The exponential function.
 
-    y = exp(x)        dy = exp(x) dx = y dx        x_bar = y y_bar
+y = exp(x)        dy = exp(x) dx = y dx        x_bar = y y_bar
 """
 
 from __future__ import annotations

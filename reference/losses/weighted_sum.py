@@ -1,6 +1,6 @@
 """Weighted sum: the linear loss, whose target is the cotangent of the output.
 
-    L = <t, y>        dL = <t, dy>        y_bar = t
+L = <t, y>        dL = <t, dy>        y_bar = t
 """
 
 from __future__ import annotations

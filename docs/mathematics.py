@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from html import escape
+from itertools import pairwise
 
 import mathml
 from cursor import Cursor
@@ -223,7 +224,8 @@ def fraction(
     c: Cursor, above: list[Piece], below: Piece, *, whole: bool = False, tight: bool = False
 ) -> Piece:
     """On one line in prose and where it is written tight, else under a line."""
-    line = f"{times(above)}<mo>/</mo>{below.xml}"
+    apart = [replace(piece, xml=piece.stacked or piece.xml) for piece in above]
+    line = f"{times(apart)}<mo>/</mo>{below.xml}"
     if whole:
         return Piece(f"<mrow><mo>⌊</mo>{line}<mo>⌋</mo></mrow>")
     top = (above[0].bare if len(above) == 1 else "") or times(above)
@@ -408,10 +410,11 @@ def function(c: Cursor, text: str) -> Piece:
         return scripts(c, f"<mrow><mo>{left}</mo>{inside}<mo>{right}</mo></mrow>")
     if text == "sum":
         return total(c)
+    start = c.at
     piece = scripts(c, identifier(text), named=True, function=True)
-    before = c.tokens[c.at - 1]
+    read = c.tokens[start - 1 : c.at]
+    called = any(b.text == "(" and a.text != "^" for a, b in pairwise(read))
     t = c.here
-    called = before.kind == "op" and before.text == ")"
     if t is None or text not in PREFIX or called or t.kind == "d":
         return replace(piece, wide=True)
     if c.starts(t) and not c.said() and (t.gap or t.text == "|"):

@@ -175,7 +175,7 @@ def value(t: Tree) -> float:
     a, b = value(t[1]), value(t[2])
     if kind == "^":
         return math.copysign(abs(a) ** b, a)
-    return {"+": a + b, "-": a - b, " ": a * b}.get(kind, a / b if b else math.inf)
+    return a / b if "/" in kind else {"+": a + b, "-": a - b, " ": a * b}[kind]
 
 
 class Shown:
@@ -240,7 +240,7 @@ class Shown:
             item.extend([base, etree.fromstring(xml_of(self.items[self.at - 1][2]))])
         first, second = (Shown(wrapped(part)).row() for part in item)
         if item.tag == "mfrac":
-            return first / second if second else math.inf
+            return first / second
         assert item.tag == "msup"
         return math.copysign(abs(first) ** second, first)
 
@@ -264,16 +264,14 @@ def wrapped(part: etree._Element) -> etree._Element:
 def test_a_formula_shown_has_the_value_of_the_formula_written(t: Tree) -> None:
     try:
         expected = value(t)
-    except OverflowError:
+    except (OverflowError, ZeroDivisionError):
+        return
+    if not math.isfinite(expected):
         return
     text = written(t)
     for shown in (tree(inline(text)), tree(display(f"    {text}")).find("math")):
         assert shown is not None
-        try:
-            found = Shown(shown).row()
-        except OverflowError:
-            continue
-        assert found == expected or math.isclose(found, expected, rel_tol=1e-9), text
+        assert math.isclose(Shown(shown).row(), expected, rel_tol=1e-9, abs_tol=1e-9), text
 
 
 # ---- nothing is lost

@@ -246,7 +246,7 @@ class Shown:
 
 
 def xml_of(element: etree._Element) -> str:
-    return etree.tostring(element, encoding="unicode", with_tail=False)
+    return str(etree.tostring(element, encoding="unicode", with_tail=False))
 
 
 def known(element: etree._Element) -> bool:

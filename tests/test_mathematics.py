@@ -17,7 +17,7 @@ import markdown as python_markdown
 import pytest
 from derivations import entries, main, on_files, pages, specification, tag
 from docstrings import Docstring, blocks, display, markdown, of_module
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 from markdown_it import MarkdownIt
@@ -94,6 +94,28 @@ def test_angles_are_an_inner_product_where_they_touch_and_comparisons_where_not(
 def test_a_one_that_multiplies_is_the_vector_of_ones() -> None:
     assert "𝟏" in inline("dx - 1 y'dx") and "𝟏" in inline("P - 11'/n")
     assert "𝟏" not in inline("1 - y") and "𝟏" not in inline("1 / (1 + x)")
+
+
+def test_a_minus_stands_before_its_operand_or_between_two() -> None:
+    signs = [mo.get("form") for mo in tree(inline("-x - y")).iter("mo")]
+    assert signs == ["prefix", "infix"]
+    (below,) = [mo for mo in tree(display("    below -t")).iter("mo") if mo.text == "−"]
+    assert below.get("form") == "prefix"
+
+
+def test_parentheses_that_only_group_fall_away_under_a_line_and_no_others() -> None:
+    shown = {
+        formula: visible(next(tree(display(f"    {formula}")).iter("mfrac")))
+        for formula in (
+            "(a + b) / c",
+            "[a, b] / c",
+            "(a, b) / c",
+            "(a + b)^2 / c",
+            "|a| / (b c)",
+            "[a] / c",
+        )
+    }
+    assert list(shown.values()) == ["a+bc", "[a,b]c", "(a,b)c", "(a+b)2c", "|a|bc", "[a]c"]
 
 
 def test_a_sum_before_a_factor_keeps_to_itself() -> None:
@@ -259,8 +281,15 @@ def wrapped(part: etree._Element) -> etree._Element:
     return row
 
 
+X, Y = ("name", "x"), ("name", "u_t")
+
+
 @settings(max_examples=400)  # of a millisecond each
 @given(trees)
+@example((" / ", ("/", X, Y), X))
+@example((" ", ("^", ("call", "exp", X), Y), X))
+@example(("^", X, ("name", "q_bar")))
+@example(("-", ("-", X, Y), ("-", Y, X)))
 def test_a_formula_shown_has_the_value_of_the_formula_written(t: Tree) -> None:
     try:
         expected = value(t)

@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from docstrings import Docstring, Link, markdown, of_module, of_part, title
+from docstrings import Docstring, Link, markdown, of_module, of_part, parsed, title
 from notation import FUNCTIONS
 
 from backproof.architectures import operators as ops
@@ -132,8 +132,8 @@ def page(entry: Entry, link: Link) -> Iterator[str]:
         where = family(entry).lower()
         yield f"What holds for all of them: [{where}]({home}#{where.replace(' ', '-')})."
     yield "## Derivation"
-    derivation = of_module(ROOT / entry.source, ROOT)
-    yield markdown(derivation, link)
+    yield markdown(of_module(ROOT / entry.source, ROOT), link)
+    yield from parts(entry, link)
     for kind in entry.kinds:
         if kind in CONFIGURATIONS:
             yield f"## Shapes of {tag(kind)}" if len(entry.kinds) > 1 else "## Shapes"
@@ -144,7 +144,7 @@ def page(entry: Entry, link: Link) -> Iterator[str]:
     yield "## Sources"
     yield "\n".join(sources(entry))
     yield "## Code"
-    yield from code(entry, link)
+    yield code(entry)
 
 
 def specification(kind: Any) -> Docstring:
@@ -222,18 +222,22 @@ def sources(entry: Entry) -> Iterator[str]:
     yield f"* Files: {', '.join(f'`{f}`' for f in files)}."
 
 
-def code(entry: Entry, link: Link) -> Iterator[str]:
-    """The module after its docstring; of a helper, its functions' docstrings as mathematics."""
+def parts(entry: Entry, link: Link) -> Iterator[str]:
+    """What each function does, of a module that is a collection of them."""
     path = ROOT / entry.source
-    text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
-    end = tree.body[0].end_lineno or 0
     if entry.module == "backproof.reference.stable":
-        for node in tree.body:
+        for node in parsed(path).body:
             if isinstance(node, ast.FunctionDef):
                 yield f"### {node.name}"
                 yield markdown(of_part(path, ROOT, node.name), link)
-    yield "```python\n" + "\n".join(text.splitlines()[end:]).strip() + "\n```"
+
+
+def code(entry: Entry) -> str:
+    """The module after its docstring."""
+    path = ROOT / entry.source
+    end = parsed(path).body[0].end_lineno or 0
+    lines = path.read_text(encoding="utf-8").splitlines()[end:]
+    return "```python\n" + "\n".join(lines).strip() + "\n```"
 
 
 # ---- the index

@@ -289,7 +289,7 @@ def within_line(parts: list[str], after: str) -> str:
     """
     shown = [f"<math>{part}</math>" for part in parts]
     shown[-1] += after
-    return "<wbr>".join(f'<span style="white-space:nowrap">{part}</span>' for part in shown)
+    return "<wbr/>".join(f'<span style="white-space:nowrap">{part}</span>' for part in shown)
 
 
 def formula(found: tuple[Token, ...], at: int) -> tuple[list[str], int]:

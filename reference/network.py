@@ -1,8 +1,9 @@
 """A whole network: the chain rule over a graph of pages.
 
-Forward, in the order of the layers:   y_i = f_i(edges that it takes; p_i),  L = sum of the losses
-Backward, in the opposite order:       y_i_bar = sum of what its uses send back,
-                                       (x_i_bar, p_i_bar) = f_i'(y_i_bar)
+Forward in the order of the layers, and backward in the opposite order:
+
+    y_i = f_i(edges that it takes; p_i)             L = sum of the losses
+    y_i_bar = sum of what its uses send back        (x_i_bar, p_i_bar) = f_i'(y_i_bar)
 
 A tensor that is used several times receives the sum of its uses' cotangents; so does a
 parameter that several layers share.  Every value at an edge, and every cotangent at an edge

@@ -67,7 +67,7 @@ def log1p_exp(x: Array) -> Array:
 
 
 def saturate(x: Array, bound: float) -> Array:
-    """x, held within +-bound: for functions that are constant beyond it to the last bit."""
+    """x, held between -bound and bound: for functions that are constant beyond to the last bit."""
     return np.where(x.real > bound, bound, np.where(x.real < -bound, -bound, x))
 
 

@@ -28,13 +28,13 @@ class ReLU(Operator, frozen=True, tag="relu"):
 
 
 class LeakyReLU(Operator, frozen=True, tag="leaky_relu"):
-    """y = x for x > 0, slope x for x < 0."""
+    """y = x for x > 0, a x for x < 0, with a = `slope`."""
 
     slope: Finite = 0.01
 
 
 class PReLU(Operator, frozen=True, tag="prelu"):
-    """y = x for x > 0, a x for x < 0, with the slope a learned.
+    """y = x for x > 0, a x for x < 0; the slope, a, is learned.
 
     The parameter `slope` has shape (1,) where `shared`, else (features,).
     He, Zhang, Ren and Sun 2015.

@@ -40,7 +40,7 @@ class _Convolution(Operator, frozen=True):
 
 
 class Conv1d(_Convolution, frozen=True, tag="conv1d"):
-    """Convolution of signals (N, C, L); see conv2d, with one spatial axis."""
+    """Convolution of signals (N, C, L); see `conv2d`, with one spatial axis."""
 
 
 class Conv2d(_Convolution, frozen=True, tag="conv2d"):
@@ -54,12 +54,12 @@ class Conv2d(_Convolution, frozen=True, tag="conv2d"):
     for `valid`; for `same` so many that the output has ceil(size / s) entries, which are
     max((ceil(size / s) - 1) s + d (k - 1) + 1 - size, 0), the smaller half (rounded down)
     of them before.  `stride` and `dilation` are 1 where empty.  G = C is a depthwise
-    convolution.  The output has floor((size of z - d (k - 1) - 1) / s) + 1 entries an axis.
+    convolution.  Of m entries of z on an axis, the output has floor((m - d (k - 1) - 1) / s) + 1.
     """
 
 
 class Conv3d(_Convolution, frozen=True, tag="conv3d"):
-    """Convolution of volumes (N, C, D, H, W); see conv2d, with three spatial axes."""
+    """Convolution of volumes (N, C, D, H, W); see `conv2d`, with three spatial axes."""
 
 
 class _ConvTranspose(Operator, frozen=True):
@@ -89,14 +89,14 @@ class _ConvTranspose(Operator, frozen=True):
 
 
 class ConvTranspose1d(_ConvTranspose, frozen=True, tag="conv_transpose1d"):
-    """Transposed convolution of signals (N, C, L); see conv_transpose2d."""
+    """Transposed convolution of signals (N, C, L); see `conv_transpose2d`."""
 
 
 class ConvTranspose2d(_ConvTranspose, frozen=True, tag="conv_transpose2d"):
     """Transposed convolution of images x (N, C, H, W): each entry of x stamps the kernel.
 
         y[n, o, a, b] = bias[o] + sum over the c of o's group and all i, j, u, v with
-                        a = s_H i + d_H u - p_H  and  b = s_W j + d_W v - p_W  of
+                        a = s_H i + d_H u - p_H and b = s_W j + d_W v - p_W of
                         W[c, o - O/G g, u, v] x[n, c, i, j]
 
     `weight` W has shape (C, O/G, k_H, k_W), with O = `channels`, G = `groups`; the c of
@@ -117,7 +117,7 @@ class _Pool(Operator, frozen=True):
 
 
 class MaxPool1d(_Pool, frozen=True, tag="max_pool1d"):
-    """The greatest entry of each window of signals (N, C, L); see max_pool2d."""
+    """The greatest entry of each window of signals (N, C, L); see `max_pool2d`."""
 
 
 class MaxPool2d(_Pool, frozen=True, tag="max_pool2d"):
@@ -127,7 +127,8 @@ class MaxPool2d(_Pool, frozen=True, tag="max_pool2d"):
 
     z is x with `padding` entries of minus infinity on either side of each axis (at most
     half the kernel, so that every window holds an entry of x).  `stride` s is the kernel
-    where empty, `padding` 0.  Axes have floor((size of z - k) / s) + 1 entries.
+    where empty, `padding` 0.  Of m entries of z on an
+    axis, y has floor((m - k) / s) + 1.
     """
 
 
@@ -142,11 +143,11 @@ class _AveragePool(Operator, frozen=True):
 
 
 class AveragePool1d(_AveragePool, frozen=True, tag="average_pool1d"):
-    """The mean of each window of signals (N, C, L); see average_pool2d."""
+    """The mean of each window of signals (N, C, L); see `average_pool2d`."""
 
 
 class AveragePool2d(_AveragePool, frozen=True, tag="average_pool2d"):
-    """The mean of each window of images (N, C, H, W), windows as in max_pool2d.
+    """The mean of each window of images (N, C, H, W), windows as in `max_pool2d`.
 
     z is x with zeros around it.  The sum over a window is divided by k_H k_W or, without
     `count_include_pad`, by the number of entries of x in it.
@@ -154,7 +155,7 @@ class AveragePool2d(_AveragePool, frozen=True, tag="average_pool2d"):
 
 
 class AdaptiveAveragePool1d(Operator, frozen=True, tag="adaptive_average_pool1d"):
-    """Signals (N, C, L) averaged down to `size` = (m,); see adaptive_average_pool2d."""
+    """Signals (N, C, L) averaged down to `size` = (m,); see `adaptive_average_pool2d`."""
 
     size: tuple[int, ...] = (1,)
 

@@ -44,9 +44,9 @@ class Bilinear(Operator, frozen=True, tag="bilinear"):
 class Embedding(Operator, frozen=True, tag="embedding"):
     """y = W[i] for given indices i; takes no input.
 
-    The data `indices` have the shape `shape`, each from 0 to `classes` - 1; repetitions are
-    allowed.  `weight` W has shape (classes, units); y is (*shape, units).  Where the index
-    equals `padding_index`, y is 0.
+    The data `indices` have the shape `shape`, each from 0 to classes - 1; repetitions are
+    allowed.  `weight` W has shape (classes, units); y has the shape (..., units) with
+    `shape` for the dots.  Where the index equals `padding_index`, y is 0.
     """
 
     classes: PositiveInteger

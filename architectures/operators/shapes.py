@@ -42,7 +42,7 @@ class Reshape(Operator, frozen=True, tag="reshape"):
 
 
 class Transpose(Operator, frozen=True, tag="transpose"):
-    """y = x with its last len(order) axes in another order.
+    """y = x with its last k axes in another order.
 
     `order` is a permutation of (-k, ..., -1): axis j of those of y is axis order[j] of x.
     So (-1, -2) swaps the last two axes.

@@ -13,8 +13,8 @@ Far out, Phi and s(v) are 0 or 1 to the last bit, so there the argument (not the
 is held at +-40: phi(40) = 0 in float64, and x^2 cannot overflow.
 
 Radius.  The first form is entire.  The second has poles where u = v/2 is i pi/2 (mod i pi).
-From a real x, |u(z) - u(x)| >= pi/2 needs |z - x| >= (pi/2) / max|u'|, and on |z - x| <= 1
-|u'| is at most u'(|x| + 1).
+From a real x, |u(z) - u(x)| >= pi/2 needs |z - x| >= (pi/2) / max|u'|, and for
+|z - x| <= 1 this |u'| is at most u'(|x| + 1).
 """
 
 from __future__ import annotations

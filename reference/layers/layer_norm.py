@@ -11,8 +11,8 @@ derivation of `standardise.py`,
 
     gamma_bar = sum of y_bar z over the leading axes        beta_bar = sum of y_bar alike
 
-x_bar is orthogonal to 1, since a shift of x changes nothing, and but for epsilon to z, since
-a change of scale does not either.
+x_bar is orthogonal to the vector of ones, since a shift of x changes nothing, and but for
+epsilon to z, since a change of scale does not either.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Logarithm of the softmax along one axis.
 
-    y = x - 1 log(1'e),    e = exp(x)        (' transposes; 1 is the vector of ones)
+    y = x - 1 log(1'e),    e = exp(x)        (1' is a row of ones, e' is e transposed)
 
     d log(1'e) = e'dx / 1'e = p'dx,    p = e / 1'e = exp(y)
 

@@ -1,8 +1,8 @@
 """Mish (Misra 2019).
 
-    y = x t,    t = tanh(log(1 + e^x))
+    y = x t,    t = tanh(log(1 + exp(x)))
 
-tanh(log q) = (q - 1/q) / (q + 1/q) = (q^2 - 1) / (q^2 + 1).  With q = 1 + e and e = e^x,
+tanh(log q) = (q - 1/q) / (q + 1/q) = (q^2 - 1) / (q^2 + 1).  With q = 1 + e and e = exp(x),
 
     t = e (2 + e) / d        d = q^2 + 1 = 2 + 2e + e^2
 
@@ -10,7 +10,7 @@ and, since dt/dq = 4q / d^2 and dq/dx = e,
 
     t' = 4 (1 + e) e / d^2        dy = (t + x t') dx        x_bar = (t + x t') y_bar
 
-For x > 0 e may overflow.  Divide through by e^2, and write e now for e^-x:
+For x > 0 this e may overflow.  Divide through by e^2, and write e now for exp(-x):
 
     t = (1 + 2e) / d        d = 1 + 2e + 2e^2        t' = 4 (1 + e) e^2 / d^2
 """

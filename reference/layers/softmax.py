@@ -1,6 +1,6 @@
 """Softmax along one axis.
 
-    y = e / 1'e,    e = exp(x)        (' transposes; 1 is the vector of ones)
+    y = e / 1'e,    e = exp(x)        (1' is a row of ones, e' is e transposed)
 
     de = e dx        dy = e dx / 1'e - e (e'dx) / (1'e)^2 = y (dx - 1 y'dx) = D P dx
 

@@ -2,7 +2,9 @@
 
     y = log(1 + e^(b x)) / b        dy = e^(b x) / (1 + e^(b x)) dx = s(b x) dx
 
-s is the sigmoid; b and 1/b cancel.        x_bar = s(b x) y_bar
+    x_bar = s(b x) y_bar
+
+s is the sigmoid; b and 1/b cancel.
 
 The nearest singularity is where e^(b x) = -1, at a distance of at least pi/b.
 """

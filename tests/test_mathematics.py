@@ -310,7 +310,7 @@ def every_docstring() -> list[Docstring]:
     found = [of_module(ROOT / entry.source, ROOT) for entry in entries().values()]
     kinds = [kind for entry in entries().values() for kind in entry.kinds]
     found += [specification(kind) for kind in kinds]
-    found += [of_module(ROOT / path, ROOT) for path in {doc.path for doc in found}]
+    found += [of_module(ROOT / path, ROOT) for path in sorted({doc.path for doc in found})]
     return list(dict.fromkeys(found))
 
 

@@ -1,9 +1,9 @@
 """Write docs/derivations/: every operator, loss, penalty and optimiser, derived on a page.
 
-python docs/derivations.py FOLDER
+python docs/making/derivations.py FOLDER
 
 The text is the docstrings': of `architectures` for what a function is, of `reference` for its
-derivation.  MkDocs makes the pages when it builds the site (`hooks: [docs/derivations.py]`);
+derivation.  MkDocs makes the pages when it builds the site (`hooks: [docs/making/derivations.py]`);
 they are not kept in the repository.
 """
 
@@ -30,7 +30,7 @@ from backproof.naming import call, path_of
 from backproof.reference.optimisers import OPTIMISERS
 from backproof.reference.pages import LAYERS, LOSSES
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "derivations"
 WORK = re.compile(
     r"[A-Z][\w-]+(?:, [A-Z][\w-]+)*(?: and [A-Z][\w-]+| et al\.)? (?:19|20)\d\d"
@@ -247,7 +247,7 @@ def index(every: Iterable[Entry]) -> Iterator[str]:
     by_module = {entry.module: entry for entry in every}
     home = Entry(f"{FOLDER}/index.md", "", ())
     link = links(home, by_module.values())
-    notation = Docstring("docs/derivations.py", notation_line(), NOTATION)
+    notation = Docstring("docs/making/derivations.py", notation_line(), NOTATION)
     yield HEAD.format(notation=markdown(notation, link)).strip()
 
     def items(found: Iterable[Entry]) -> str:

@@ -36,7 +36,8 @@ from backproof.architectures import operators as ops
 from backproof.architectures.files import dumps, schema
 from backproof.checkers.verdict import Verdict
 from backproof.commands import replay as replay_command
-from backproof.commands.run import Duration, Interruption, prepare_folder
+from backproof.commands.run import Duration, Interruption
+from backproof.folders import prepare_folder
 from backproof.planting import BY_NAME
 from backproof.reports import events
 from backproof.reports.events import AnyEvent, CaseFinished, RunFinished, RunStarted

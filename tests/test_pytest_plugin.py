@@ -6,12 +6,12 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import msgspec
 import pytest
+from helpers_pytest import STRICT, Run, beside_my_net, decorated, ids, net, said_verdicts
 
 import backproof
 from backproof import generated_checks
@@ -27,106 +27,27 @@ from backproof.generated_checks import (
     excuse,
     generate,
 )
-from backproof.jobs import Job
+from backproof.in_pytest.options import OPTIONS
 from backproof.parametrizing import parametrize_with_checks
-from backproof.pytest_plugin import BUDGET_HELP, OPTIONS
 from backproof.reports.exit_codes import MAX_INCONCLUSIVE
+from backproof.settings import DEFAULTS
 from backproof.subjects import numpy_pair  # noqa: F401  a run within this one must not load it
 from backproof.subjects.capabilities import Capabilities, SubjectAbsent
 from backproof.subjects.process import Limits
 
 ROOT = Path(__file__).parents[1]
 
-MY_NET = """
-import backproof as bp
-
-class Net:
-    def describe(self):
-        return {"operators": ["dense", "tanh"], "losses": ["squared_error"], "penalties": [],
-                "dtypes": ["float64"], "graphs": False}
-
-    def gradients(self, case):
-        return bp.value_and_gradients(case)
-
-class Wrong(Net):
-    def gradients(self, case):
-        loss, found = super().gradients(case)
-        return loss, {n: 0.5 * g if n.endswith("bias") else g for n, g in found.items()}
-
-class Writes(Net):
-    def gradients(self, case):
-        found = super().gradients(case)
-        case.input.fill(0.0)
-        return found
-
-class WritesAsDeclared(Writes):
-    def describe(self):
-        return {**super().describe(), "expected_failures": {"caller's arrays": "saves a copy"}}
-
-class Undeclarable(Net):
-    def describe(self):
-        return {**super().describe(), "expected_failures": {"manners": "none"}}
-
-class Refuses(Net):
-    def gradients(self, case):
-        raise NotImplementedError("not today")
-
-class Picky(Net):
-    def gradients(self, case):
-        if case.lane == "exact":
-            raise NotImplementedError("not today")
-        return super().gradients(case)
-
-class Nothing(Net):
-    def describe(self):
-        return {"operators": ["tanh"]}
-
-def both(case):
-    return bp.value_and_gradients(case)
-"""
-
-STRICT = """
-[pytest]
-addopts = --strict-markers --strict-config -p no:hypothesispytest
-filterwarnings = error
-xfail_strict = true
-"""
-
-NUMERICAL = ("--backproof-checker=finite_differences,complex_step",)
-"""Nothing to import, nothing to compile."""
-
-Run = Callable[..., pytest.RunResult]
-
 
 @pytest.fixture
 def run(pytester: pytest.Pytester) -> Run:
     """pytest in this process, as strict as it can be, beside a module with subjects."""
-    pytester.makepyfile(my_net=MY_NET)
-    pytester.makeini(STRICT)
-    return lambda *arguments: pytester.runpytest_inprocess(*NUMERICAL, *arguments)
+    return beside_my_net(pytester)
 
 
 @pytest.fixture
 def verdicts(monkeypatch: pytest.MonkeyPatch) -> dict[int, Verdict]:
     """What the checks find, by number; PASS where nothing is said, so that nothing is computed."""
-    said: dict[int, Verdict] = {}
-
-    def judged(encoded: bytes) -> bytes:
-        (spec,) = msgspec.msgpack.decode(encoded, type=Job).cases
-        verdict = said.get(spec.index, Verdict("PASS", resolution=10.0 ** (spec.index - 15)))
-        return msgspec.msgpack.encode([Result(verdict, 0.0)])
-
-    monkeypatch.setattr(generated_checks, "run_job", judged)
-    monkeypatch.setattr(generated_checks, "REDUCING", 0.0)
-    return said
-
-
-def net(name: str = "Net", cases: int = 4) -> tuple[str, str]:
-    return f"--backproof-subject=py:my_net:{name}", f"--backproof-cases={cases}"
-
-
-def ids(result: pytest.RunResult) -> list[str]:
-    return [line for line in result.outlines if line.startswith("backproof::")]
+    return said_verdicts(monkeypatch)
 
 
 # --- items --------------------------------------------------------------------------------
@@ -423,16 +344,16 @@ def test_a_program_is_asked_and_ended(run: Run, pytester: pytest.Pytester) -> No
         (("--backproof-subject=cmd:/no/such/program",), "*/no/such/program does not start"),
         (net("Absent"), "backproof: py:my_net:Absent: my_net has no Absent"),
         (net("Nothing"), "*py:my_net:Nothing: of 2000 random networks none is of what"),
-        (net(cases=0), "*py:my_net:Net: cases must be an integer of at least 1, got 0"),
-        ((*net(), "--backproof-seed=-1"), "*seed must be an integer from 0 to"),
-        ((*net(), "--backproof-timeout=nan"), "*timeout must be a positive number of seconds"),
-        ((*net(), "--backproof-cases=few"), "*invalid int value: 'few'"),
-        (("--backproof-max-inconclusive=2",), "*must be a share from 0 to 1, got 2.0"),
-        (("--backproof-max-inconclusive=nan",), "*must be a share from 0 to 1, got nan"),
+        (net(cases=0), "--backproof-cases=0: expected `int` >= 1."),
+        ((*net(), "--backproof-seed=-1"), "--backproof-seed=-1: expected `int` >= 0."),
+        ((*net(), "--backproof-timeout=nan"), "*timeout=nan: nan is not a number"),
+        ((*net(), "--backproof-cases=few"), "--backproof-cases=few: that is no number."),
+        (("--backproof-max-inconclusive=2",), "*inconclusive=2: expected `float` <= 1"),
+        (("--backproof-max-inconclusive=nan",), "*inconclusive=nan: nan is not a number"),
         (net("Undeclarable"), "*expected_failures: there is no check 'manners'; there are rep"),
-        ((*net(), "--backproof-lane=fast"), "*there is no lane 'fast': there are generic, exact"),
+        ((*net(), "--backproof-lane=fast"), "*lane=fast: there is no 'fast'; there are generic"),
         ((*net(), "--backproof-dtype=float32"), "*the subject declares float64 and not float32"),
-        ((*net(), "--backproof-checker=me"), "*there is no checker 'me'"),
+        ((*net(), "--backproof-checker=me"), "*step,me: there is no 'me'; there are finite"),
         ((*net(), "backproof::py:my_net:Net::x"), "*not found: backproof::py:my_net:Net::x"),
         (("backproof::py:my_net:Net",), "*names a check of no --backproof-subject"),
     ],
@@ -452,24 +373,10 @@ def test_a_setting_of_the_ini_file_that_is_no_number_is_a_usage_error(
     pytester.makeini(f"{STRICT}backproof_cases = few\n")
     result = run("--backproof-subject=py:my_net:Net")
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["*backproof_cases must be a number, got 'few'"])
+    result.stderr.fnmatch_lines(["ERROR: tox.ini: backproof_cases=few: that is no number."])
 
 
 # --- parameters of a test -------------------------------------------------------------------
-
-
-def decorated(pytester: pytest.Pytester, arguments: str, body: str = "check()") -> None:
-    pytester.makepyfile(
-        test_mine=f"""
-        import backproof
-        from my_net import *
-        quick = dict(cases=3, checkers=["finite_differences", "complex_step"])
-
-        @backproof.parametrize_with_checks({arguments})
-        def test_backward(check):
-            {body}
-        """
-    )
 
 
 def test_a_test_is_run_for_each_check_of_each_subject(run: Run, pytester: pytest.Pytester) -> None:
@@ -638,10 +545,11 @@ def test_an_object_that_is_no_subject_is_refused() -> None:
 
 
 def test_the_help_states_the_defaults() -> None:
-    words = {name: text for name, _, text in OPTIONS}
+    words = {option.name: option.help for option in OPTIONS}
     assert f"[default: {CASES}]" in words["cases"]
-    assert f"[default: {Limits.answer:.0f}]" in words["timeout"]
-    assert f"[default: {MAX_INCONCLUSIVE}]" in BUDGET_HELP
+    assert f"[default: {Limits.answer:.0f}s]" in words["timeout"]
+    assert f"[default: {MAX_INCONCLUSIVE}]" in words["max-inconclusive"]
+    assert f"[default: {DEFAULTS['seed']}]" in words["seed"]
 
 
 def test_the_plugin_imports_nothing_but_pytest_until_it_is_used() -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -39,14 +38,14 @@ from backproof.errors import (
     show,
     usage_problems,
 )
-from backproof.locks import locked
+from backproof.folders import holding, prepare_folder, unwriteable
 from backproof.planting import BY_NAME
 from backproof.replaying import Saved
 from backproof.reports.events import AnyEvent
 from backproof.reports.progress import LiveProgress
 from backproof.reports.summary import Summary
 from backproof.reports.terminal import render
-from backproof.reports.write import REPORTS, EventWriter, write, write_all
+from backproof.reports.write import EventWriter, write, write_all
 from backproof.settings import seconds
 
 OUTPUT = "reports/out"
@@ -294,18 +293,6 @@ def conclude(
     sys.exit(code)
 
 
-@contextlib.contextmanager
-def holding(folder: Path) -> Iterator[None]:
-    """Make a folder and keep other runs out of it.  UsageProblem where that cannot be."""
-    with contextlib.ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked(folder))
-        except OSError as error:
-            raise _unwriteable(folder, error) from None
-        yield
-
-
 def resumed(folder: Path, options: Options, session: Session) -> Session:
     """The session with what stands of the run in the folder, if it was interrupted there."""
     found = resuming.earlier(folder)
@@ -316,12 +303,8 @@ def resumed(folder: Path, options: Options, session: Session) -> Session:
     try:
         resuming.rewrite(folder, kept)
     except OSError as error:
-        raise _unwriteable(folder, error) from None
+        raise unwriteable(folder, error) from None
     return replace(session, before=tuple(kept), spent=resuming.spent(found))
-
-
-def _unwriteable(folder: Path, error: OSError) -> UsageProblem:
-    return UsageProblem(f"--output {folder}: {error.strerror or 'cannot be written'}.")
 
 
 def recorded(arguments: list[str]) -> str:
@@ -428,28 +411,6 @@ def _check_exact(limits: Limits, network: Architecture | None, dtypes: tuple[DTy
     losses = {loss.name for loss in EXACT_LOSSES}
     if limits.losses and not losses & set(limits.losses):
         raise UsageProblem(f"The exact lane takes the losses {', '.join(sorted(losses))} only.")
-
-
-def prepare_folder(folder: Path) -> Path:
-    """Make the folder of a run, empty of an earlier run's reports.  UsageProblem if it cannot."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        events = folder / "events.ndjson"
-        if events.exists():
-            for old in (events, *(folder / name for name in REPORTS), *_saved(folder)):
-                old.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # not there, or with others' files in it
-                (folder / "failures").rmdir()
-        events.touch()
-    except OSError as error:
-        raise _unwriteable(folder, error) from None
-    return folder
-
-
-def _saved(folder: Path) -> Iterator[Path]:
-    """The failures that an earlier run saved, and nobody else's files."""
-    name = re.compile(rf"case-\d{{5,}}-({'|'.join(LANES)})-({'|'.join(DTYPES)})\.(json|py|md)")
-    return (path for path in (folder / "failures").glob("case-*") if name.fullmatch(path.name))
 
 
 def run_into(

@@ -1,0 +1,116 @@
+"""pytest within a test: modules with subjects, an ini-file as strict as can be, said verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from backproof import generated_checks
+from backproof.campaign import Result
+from backproof.checkers.verdict import Verdict
+from backproof.jobs import Job
+
+MY_NET = """
+import backproof as bp
+
+class Net:
+    def describe(self):
+        return {"operators": ["dense", "tanh"], "losses": ["squared_error"], "penalties": [],
+                "dtypes": ["float64"], "graphs": False}
+
+    def gradients(self, case):
+        return bp.value_and_gradients(case)
+
+class Wrong(Net):
+    def gradients(self, case):
+        loss, found = super().gradients(case)
+        return loss, {n: 0.5 * g if n.endswith("bias") else g for n, g in found.items()}
+
+class Writes(Net):
+    def gradients(self, case):
+        found = super().gradients(case)
+        case.input.fill(0.0)
+        return found
+
+class WritesAsDeclared(Writes):
+    def describe(self):
+        return {**super().describe(), "expected_failures": {"caller's arrays": "saves a copy"}}
+
+class Undeclarable(Net):
+    def describe(self):
+        return {**super().describe(), "expected_failures": {"manners": "none"}}
+
+class Refuses(Net):
+    def gradients(self, case):
+        raise NotImplementedError("not today")
+
+class Picky(Net):
+    def gradients(self, case):
+        if case.lane == "exact":
+            raise NotImplementedError("not today")
+        return super().gradients(case)
+
+class Nothing(Net):
+    def describe(self):
+        return {"operators": ["tanh"]}
+
+def both(case):
+    return bp.value_and_gradients(case)
+"""
+
+STRICT = """
+[pytest]
+addopts = --strict-markers --strict-config -p no:hypothesispytest
+filterwarnings = error
+xfail_strict = true
+"""
+
+NUMERICAL = ("--backproof-checker=finite_differences,complex_step",)
+"""Nothing to import, nothing to compile."""
+
+Run = Callable[..., pytest.RunResult]
+
+
+def beside_my_net(pytester: pytest.Pytester) -> Run:
+    """pytest in this process, as strict as it can be, beside a module with subjects."""
+    pytester.makepyfile(my_net=MY_NET)
+    pytester.makeini(STRICT)
+    return lambda *arguments: pytester.runpytest_inprocess(*NUMERICAL, *arguments)
+
+
+def said_verdicts(monkeypatch: pytest.MonkeyPatch) -> dict[int, Verdict]:
+    """What the checks find, by number; PASS where nothing is said, so that nothing is computed."""
+    said: dict[int, Verdict] = {}
+
+    def judged(encoded: bytes) -> bytes:
+        (spec,) = msgspec.msgpack.decode(encoded, type=Job).cases
+        verdict = said.get(spec.index, Verdict("PASS", resolution=10.0 ** (spec.index - 15)))
+        return msgspec.msgpack.encode([Result(verdict, 0.0)])
+
+    monkeypatch.setattr(generated_checks, "run_job", judged)
+    monkeypatch.setattr(generated_checks, "REDUCING", 0.0)
+    return said
+
+
+def net(name: str = "Net", cases: int = 4) -> tuple[str, str]:
+    return f"--backproof-subject=py:my_net:{name}", f"--backproof-cases={cases}"
+
+
+def ids(result: pytest.RunResult) -> list[str]:
+    return [line for line in result.outlines if line.startswith("backproof::")]
+
+
+def decorated(pytester: pytest.Pytester, arguments: str, body: str = "check()") -> None:
+    pytester.makepyfile(
+        test_mine=f"""
+        import backproof
+        from my_net import *
+        quick = dict(cases=3, checkers=["finite_differences", "complex_step"])
+
+        @backproof.parametrize_with_checks({arguments})
+        def test_backward(check):
+            {body}
+        """
+    )

@@ -162,17 +162,18 @@ def _ini(config: pytest.Config) -> str:
     return "the ini-file" if config.inipath is None else config.inipath.name
 
 
-def command(config: pytest.Config, asked: Asked, *ids: str) -> str:
-    """The command that runs checks again: what was said for this session alone, and their ids.
+def command(config: pytest.Config, asked: Asked, subject: str = "", id: str = "") -> str:
+    """The command that runs the session's checks again, or one: what was said for it alone.
 
     What stands in files is found there again.
     """
     told = [variable(key) for key, v in asked.values.items() if v.origin == variable(key)]
     told += ["BACKPROOF_CONFIG"] if os.environ.get("BACKPROOF_CONFIG") else []
-    words = [*ids]
+    words = [id] if id else []
     for option in reversed((SUBJECT, *OPTIONS)):
         given = typed(config, option)
         texts = given if option.several and given else () if given is None else (given,)
+        texts = [subject] if subject and option is SUBJECT and texts else texts
         words[:0] = [f"--backproof-{option.name}={text}" for text in texts]
     if config.option.inifilename:
         words[:0] = ["-c", str(config.option.inifilename)]

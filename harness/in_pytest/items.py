@@ -90,7 +90,7 @@ class SubjectCollector(pytest.Collector):
             item = CheckItem.from_parent(self, name=check.id, check=check)
             if words and not any(_names(word, item.nodeid) for word in words):
                 continue
-            check.replay = command(self.config, self.asked, item.nodeid)
+            check.replay = command(self.config, self.asked, check.job.subject, item.nodeid)
             if (why := excuse(check, self.asked.expected)) is not None:
                 check.purse = Purse(0)
                 item.add_marker(pytest.mark.xfail(reason=why, raises=CheckFailed))

@@ -74,7 +74,7 @@ def section(recorder: Recorder, reporter: pytest.TerminalReporter, exitstatus: i
     if not statuses and recorder.folder is None:
         return
     if not quiet:
-        reporter.section("backproof")
+        reporter.write_sep("=", "backproof")
     every = sum(statuses.values(), Counter())
     counts = ", ".join(f"{every[s]:,} {w}" for s, w in WORDS.items() if every[s])
     say(reporter, f"{'backproof: ' if quiet else ''}{counts or 'no check ran'}")
@@ -92,14 +92,15 @@ def section(recorder: Recorder, reporter: pytest.TerminalReporter, exitstatus: i
         )
     shown = summary.failures[: 1 if quiet else PAGES]
     for failure in shown:
-        page(reporter, failure, quiet=quiet)
+        of = f" of {recorder.subjects[failure.id]}" if len(statuses) > 1 else ""
+        page(reporter, failure, of, quiet=quiet)
     if not quiet and (more := len(summary.failures) - len(shown)):
         where = "in the reports" if recorder.folder else "above"
         say(reporter, f"{more:,} more are {where}.")
     if recorder.problem:
         say(reporter, f"{recorder.asked.named} {printable(recorder.problem)}", red=True)
     elif recorder.folder is not None:
-        say(reporter, f"reports in {printable(str(recorder.folder))}")
+        say(reporter, f"reports in {recorder.shown}")
 
 
 def evidence(events: list[AnyEvent]) -> Iterator[str]:
@@ -119,14 +120,17 @@ def evidence(events: list[AnyEvent]) -> Iterator[str]:
         yield f"expected to fail, in {count(times, 'check')}: {what}"
 
 
-def page(reporter: pytest.TerminalReporter, failure: Failure, *, quiet: bool) -> None:
-    """A failure in a few lines: where, on what, why, and the command that repeats it."""
+def page(reporter: pytest.TerminalReporter, failure: Failure, of: str, *, quiet: bool) -> None:
+    """A failure in a few lines: where, on what, why, and the command that repeats it.
+
+    `of` names its subject, where there are several.
+    """
     v = failure.verdict
     where = " ".join(word for word in (v.operator, v.tensor) if word)
     if quiet:
         say(reporter, f"  {'replay':<10}{failure.replay}", whole=True)
         return
-    say(reporter, f"{v.status}  {where or failure.id}", red=True, bold=True)
+    say(reporter, f"{v.status}  {where or failure.id}{of}", red=True, bold=True)
     network = failure.minimal or failure.architecture
     label = "network" if network == failure.architecture else "minimal"
     say(reporter, f"  {label:<10}{network}", indent=LABEL)

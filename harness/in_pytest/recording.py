@@ -35,6 +35,7 @@ from backproof.reports.events import (
     RunStarted,
     encode,
 )
+from backproof.reports.text import printable
 from backproof.reports.write import EventWriter, write, write_all
 
 
@@ -70,6 +71,12 @@ class Recorder:
             raise pytest.UsageError(problem.message) from None
         self.folder = folder
         self._writer = self._held.enter_context(EventWriter(folder / stream.FILE))
+
+    @property
+    def shown(self) -> str:
+        """The folder, as short as it can be said."""
+        here, folder = Path.cwd(), self.folder or Path()
+        return printable(str(folder.relative_to(here) if folder.is_relative_to(here) else folder))
 
     def close(self) -> None:
         """Let the folder go."""

@@ -94,7 +94,7 @@ class Session:
         if self.plan and elsewhere:
             lines.append(f"backproof: configured: {printable(', '.join(elsewhere))}")
         if self.recorder and self.recorder.folder:
-            lines.append(f"backproof: reports in {printable(str(self.recorder.folder))}")
+            lines.append(f"backproof: reports in {self.recorder.shown}")
         return lines
 
     @pytest.hookimpl(wrapper=True)

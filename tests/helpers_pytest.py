@@ -71,22 +71,30 @@ NUMERICAL = ("--backproof-checker=finite_differences,complex_step",)
 """Nothing to import, nothing to compile."""
 
 Run = Callable[..., pytest.RunResult]
+Verdicts = dict[int, Verdict | BaseException]
 
 
 def beside_my_net(pytester: pytest.Pytester) -> Run:
     """pytest in this process, as strict as it can be, beside a module with subjects."""
     pytester.makepyfile(my_net=MY_NET)
     pytester.makeini(STRICT)
-    return lambda *arguments: pytester.runpytest_inprocess(*NUMERICAL, *arguments)
+    return lambda *arguments: pytester.runpytest_inprocess(
+        *NUMERICAL, *arguments, no_reraise_ctrlc=True
+    )
 
 
-def said_verdicts(monkeypatch: pytest.MonkeyPatch) -> dict[int, Verdict]:
-    """What the checks find, by number; PASS where nothing is said, so that nothing is computed."""
-    said: dict[int, Verdict] = {}
+def said_verdicts(monkeypatch: pytest.MonkeyPatch) -> Verdicts:
+    """What the checks find, by number; PASS where nothing is said, so that nothing is computed.
+
+    An exception is raised.
+    """
+    said: Verdicts = {}
 
     def judged(encoded: bytes) -> bytes:
         (spec,) = msgspec.msgpack.decode(encoded, type=Job).cases
         verdict = said.get(spec.index, Verdict("PASS", resolution=10.0 ** (spec.index - 15)))
+        if isinstance(verdict, BaseException):
+            raise verdict
         return msgspec.msgpack.encode([Result(verdict, 0.0)])
 
     monkeypatch.setattr(generated_checks, "run_job", judged)

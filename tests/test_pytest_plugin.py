@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
-from helpers_pytest import STRICT, Run, beside_my_net, decorated, ids, net, said_verdicts
+from helpers_pytest import STRICT, Run, Verdicts, beside_my_net, decorated, ids, net, said_verdicts
 
 import backproof
 from backproof import generated_checks
@@ -45,7 +45,7 @@ def run(pytester: pytest.Pytester) -> Run:
 
 
 @pytest.fixture
-def verdicts(monkeypatch: pytest.MonkeyPatch) -> dict[int, Verdict]:
+def verdicts(monkeypatch: pytest.MonkeyPatch) -> Verdicts:
     """What the checks find, by number; PASS where nothing is said, so that nothing is computed."""
     return said_verdicts(monkeypatch)
 
@@ -121,7 +121,7 @@ def test_checks_are_selected_by_operator_lane_and_dtype(run: Run) -> None:
     assert all(re.search("-(generic|tie)-float32$", id) for id in drawn)
 
 
-def test_an_id_on_the_command_line_is_run_alone(run: Run, verdicts: dict[int, Verdict]) -> None:
+def test_an_id_on_the_command_line_is_run_alone(run: Run, verdicts: Verdicts) -> None:
     every = ids(run(*net(), "--collect-only", "-q"))
     run(*net(), every[2]).assert_outcomes(passed=1)
     run(*net(), every[2], every[0]).assert_outcomes(passed=2)
@@ -130,7 +130,7 @@ def test_an_id_on_the_command_line_is_run_alone(run: Run, verdicts: dict[int, Ve
 
 
 def test_checks_run_beside_the_tests_of_files(
-    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
     file = pytester.makepyfile(test_other="def test_other(): pass")
     run(*net()).assert_outcomes(passed=5)
@@ -142,7 +142,7 @@ def test_checks_run_beside_the_tests_of_files(
 
 
 def test_the_ini_file_names_subjects_unless_certain_files_are_asked_for(
-    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
     file = pytester.makepyfile(test_other="def test_other(): pass")
     settings = "backproof_subject =\n  py:my_net:Net\n  py:my_net:both\nbackproof_cases = 3\n"
@@ -156,7 +156,7 @@ def test_the_ini_file_names_subjects_unless_certain_files_are_asked_for(
 
 
 def test_expected_failures_of_the_ini_file_are_xfailed_and_strict(
-    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
     verdicts |= {n: Verdict("FAIL", "wrong") for n in (0, 1)}
     lines = "backproof_expected_failures =\n  *-000-*: issue 7: the bias\n  *-002-*: issue 8\n"
@@ -188,7 +188,7 @@ def test_an_expected_failure_that_makes_no_sense_is_a_usage_error(
 # --- statuses -----------------------------------------------------------------------------
 
 
-def test_each_status_has_its_outcome(run: Run, verdicts: dict[int, Verdict]) -> None:
+def test_each_status_has_its_outcome(run: Run, verdicts: Verdicts) -> None:
     others: tuple[Status, ...] = ("FAIL", "TIMEOUT", "ERROR", "INCONCLUSIVE", "UNSUPPORTED")
     verdicts |= {i: Verdict(status, f"why {i}") for i, status in enumerate(others, 1)}
     result = run(*net(cases=6), "-rs")
@@ -212,7 +212,7 @@ def test_a_subject_that_refuses_everything_is_skipped_and_nothing_was_verified(r
 
 
 def test_a_run_that_verified_nothing_is_not_green_whatever_else_passed(
-    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
     pytester.makepyfile(test_other="def test_other(): pass")
     verdicts |= {n: Verdict("INCONCLUSIVE", "too wide") for n in range(4)}
@@ -224,7 +224,7 @@ def test_a_run_that_verified_nothing_is_not_green_whatever_else_passed(
 
 
 def test_more_than_a_tenth_that_decides_nothing_is_too_much(
-    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
     verdicts[3] = Verdict("INCONCLUSIVE", "too wide")
     within = run(*net(cases=10))
@@ -242,7 +242,7 @@ def test_more_than_a_tenth_that_decides_nothing_is_too_much(
     assert run(*net(cases=10), "--backproof-max-inconclusive=0").ret == 5
 
 
-def test_the_budget_is_each_subject_s_own(run: Run, verdicts: dict[int, Verdict]) -> None:
+def test_the_budget_is_each_subject_s_own(run: Run, verdicts: Verdicts) -> None:
     """20 checks of the one would hide the only check of the other that was skipped."""
     decided = run(*net(cases=20), *net("both", 20))
     decided.assert_outcomes(passed=40)
@@ -252,9 +252,7 @@ def test_the_budget_is_each_subject_s_own(run: Run, verdicts: dict[int, Verdict]
     result.stdout.fnmatch_lines(["50.0% of 2 checks of py:my_net:both decided nothing; *"])
 
 
-def test_a_wrong_gradient_is_told_by_its_own_exit_code(
-    run: Run, verdicts: dict[int, Verdict]
-) -> None:
+def test_a_wrong_gradient_is_told_by_its_own_exit_code(run: Run, verdicts: Verdicts) -> None:
     verdicts |= {0: Verdict("FAIL", "wrong"), 1: Verdict("INCONCLUSIVE", "too wide")}
     result = run(*net())
     result.assert_outcomes(passed=2, failed=1, skipped=1)
@@ -276,7 +274,7 @@ def test_what_a_subject_declares_to_fail_beyond_values_passes_and_says_so(
         assert properties["backproof_expected"] == "caller's arrays: saves a copy"
 
 
-def test_x_stops_and_lf_runs_what_failed(run: Run, verdicts: dict[int, Verdict]) -> None:
+def test_x_stops_and_lf_runs_what_failed(run: Run, verdicts: Verdicts) -> None:
     verdicts[1] = Verdict("FAIL", "wrong")
     run(*net(), "-x").assert_outcomes(passed=1, failed=1)
     again = run(*net(), "--lf")
@@ -286,7 +284,7 @@ def test_x_stops_and_lf_runs_what_failed(run: Run, verdicts: dict[int, Verdict])
 
 
 def test_junit_tells_a_failure_from_an_error(
-    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
     verdicts |= {1: Verdict("FAIL", "wrong"), 2: Verdict("ERROR", "broken")}
     run(*net(), "--junitxml=junit.xml")
@@ -405,7 +403,7 @@ def test_a_wrong_subject_fails_at_the_line_of_the_test(run: Run, pytester: pytes
 
 
 def test_the_checks_of_a_test_count_as_the_items_do(
-    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
     verdicts |= {n: Verdict("INCONCLUSIVE", "too wide") for n in range(3)}
     decorated(pytester, "[Net], **quick")
@@ -425,7 +423,7 @@ def test_a_test_that_never_calls_its_check_fails(run: Run, pytester: pytest.Pyte
 
 
 def test_the_checks_of_a_test_run_without_the_plugin(
-    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
     verdicts |= {1: Verdict("FAIL", "wrong"), 2: Verdict("UNSUPPORTED", "not today")}
     decorated(pytester, "[Net], **quick")
@@ -471,7 +469,7 @@ def checks(cases: int = 4) -> tuple[GeneratedCheck, ...]:
     return generate(backproof.value_and_gradients, cases=cases)
 
 
-def test_a_check_is_called_without_any_test_runner(verdicts: dict[int, Verdict]) -> None:
+def test_a_check_is_called_without_any_test_runner(verdicts: Verdicts) -> None:
     verdicts |= {
         1: Verdict("FAIL", "wrong"), 2: Verdict("ERROR", "broken"),
         3: Verdict("INCONCLUSIVE", "too wide"),
@@ -641,7 +639,7 @@ def test_the_fixture_checks_a_function_with_a_seed_of_the_test_s_own(
 
 
 def test_the_examples_of_the_tutorial_are_tests(
-    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
     text = (ROOT / "docs" / "pytest.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

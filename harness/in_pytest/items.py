@@ -58,8 +58,8 @@ def plan(config: pytest.Config, asked: Asked) -> dict[str, Checks]:
 
 
 def node_id(subject: str, check: str = "") -> str:
-    """`backproof::SUBJECT::ID`; `::` within a subject's name would end it too early."""
-    name = PREFIX + printable(subject).replace("::", ":")
+    """`backproof::SUBJECT::ID`; `::` within a subject's name would end it, `[` be a parameter."""
+    name = PREFIX + printable(subject).replace("::", ":").translate(str.maketrans("[]", "()"))
     return f"{name}::{check}" if check else name
 
 
@@ -81,7 +81,9 @@ class SubjectCollector(pytest.Collector):
     ) -> SubjectCollector:
         """A child of the session."""
         id = node_id(name)
-        return cls.from_parent(session, name=printable(name), nodeid=id, checks=checks, asked=asked)
+        return cls.from_parent(
+            session, name=id.removeprefix(PREFIX), nodeid=id, checks=checks, asked=asked
+        )
 
     def collect(self) -> Iterator[CheckItem]:
         """An item for each check that the command line does not leave out."""

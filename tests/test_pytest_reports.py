@@ -1,0 +1,541 @@
+"""What a session in pytest leaves: the folder of reports, and the section of the summary."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers_cli import on_a_terminal
+from helpers_pytest import (
+    NUMERICAL,
+    STRICT,
+    Run,
+    Verdicts,
+    beside_my_net,
+    decorated,
+    net,
+    said_verdicts,
+)
+
+from backproof.checkers.verdict import Verdict
+from backproof.folders import holding
+from backproof.reports import events as stream
+from backproof.reports.events import (
+    AnyEvent,
+    CaseFinished,
+    CaseKnown,
+    ControlFinished,
+    FailureSaved,
+    RunFinished,
+    RunStarted,
+)
+from backproof.reports.summary import summarise
+from backproof.reports.write import REPORTS
+
+ROOT = Path(__file__).parents[1]
+REPORT = "--backproof-report=found"
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester) -> Run:
+    """pytest in this process, as strict as it can be, beside a module with subjects."""
+    return beside_my_net(pytester)
+
+
+@pytest.fixture
+def verdicts(monkeypatch: pytest.MonkeyPatch) -> Verdicts:
+    """What the checks find, by number."""
+    return said_verdicts(monkeypatch)
+
+
+def found(pytester: pytest.Pytester, folder: str = "found") -> list[AnyEvent]:
+    return stream.read(pytester.path / folder)
+
+
+def cases(events: list[AnyEvent]) -> list[CaseFinished]:
+    return [e for e in events if isinstance(e, CaseFinished)]
+
+
+def last(events: list[AnyEvent]) -> RunFinished:
+    assert isinstance(events[-1], RunFinished)
+    return events[-1]
+
+
+def timeless(events: list[AnyEvent]) -> list[Any]:
+    """The events without what changes from one session to the next."""
+
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: without(v) for k, v in value.items() if k not in ("at", "seconds")}
+        return [without(v) for v in value] if isinstance(value, list) else value
+
+    return [without(stream.plain(event)) for event in events]
+
+
+# --- the folder ---------------------------------------------------------------------------
+
+
+def test_a_session_leaves_its_events_and_every_report(
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
+) -> None:
+    verdicts[1] = Verdict("FAIL", "wrong", operator="dense", tensor="layers.0.bias")
+    result = run(*net(), REPORT)
+    result.stdout.fnmatch_lines(["backproof: reports in found", "reports in found"])
+    events = found(pytester)
+    start = events[0]
+    assert isinstance(start, RunStarted)
+    assert start.subject == "py:my_net:Net" and start.seed == 0
+    assert start.command.startswith("pytest --backproof-subject=py:my_net:Net --backproof-cases=4")
+    assert [c.verdict.status for c in cases(events)] == ["PASS", "FAIL", "PASS", "PASS"]
+    assert all(c.id.startswith("backproof::py:my_net:Net::") for c in cases(events))
+    (saved,) = (e for e in events if isinstance(e, FailureSaved))
+    assert saved.id == cases(events)[1].id and saved.replay.endswith(saved.id)
+    assert last(events).exit_code == 1 and not last(events).interrupted
+    names = {path.name for path in (pytester.path / "found").iterdir()}
+    assert {*REPORTS} - {"report.sarif"} <= names
+    report = json.loads((pytester.path / "found" / "report.json").read_text())
+    assert report["counts"]["PASS"] == 3 and report["exit_code"] == 1
+
+
+def test_a_real_failure_stands_in_the_reports_as_it_was_reduced(
+    run: Run, pytester: pytest.Pytester
+) -> None:
+    run(*net("Wrong", 1), REPORT).assert_outcomes(failed=1)
+    (failure,) = summarise(found(pytester)).failures
+    assert str(failure.minimal) == "(1, 1) > dense 1 > squared_error"
+    assert failure.minimal_verdict is not None and failure.minimal_verdict.status == "FAIL"
+    assert "is 1/2 (0.5) times the right one" in failure.cause
+    page = (pytester.path / "found" / "report.md").read_text()
+    assert failure.replay in page and failure.cause in page
+    sarif = json.loads((pytester.path / "found" / "report.sarif").read_text())
+    (place,) = sarif["runs"][0]["results"][0]["locations"]
+    assert place["physicalLocation"]["artifactLocation"]["uri"].endswith("my_net.py")
+
+
+def test_planted_faults_are_in_the_stream_too(run: Run, pytester: pytest.Pytester) -> None:
+    run(*net(cases=11), REPORT, "-k", "010").assert_outcomes(passed=1, deselected=10)
+    (control,) = (e for e in found(pytester) if isinstance(e, ControlFinished))
+    assert control.caught and control.id == f"{cases(found(pytester))[0].id}-control"
+
+
+def test_an_expected_failure_is_known_in_the_reports(
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
+) -> None:
+    verdicts[0] = Verdict("FAIL", "wrong")
+    pytester.makeini(f"{STRICT}backproof_expected_failures = *-000-*: issue 7\n")
+    assert run(*net(), REPORT).ret == 0
+    (known,) = (e for e in found(pytester) if isinstance(e, CaseKnown))
+    assert known.known == "issue 7" and known.id == cases(found(pytester))[0].id
+    assert last(found(pytester)).exit_code == 0
+
+
+def test_what_proves_too_little_is_not_verified_in_the_reports(
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
+) -> None:
+    verdicts[0] = Verdict("INCONCLUSIVE", "too wide")
+    assert run(*net(), REPORT).ret == 5
+    words = "25.0% of 4 checks of py:my_net:Net decided nothing; the budget allows 10.0%."
+    assert (last(found(pytester)).exit_code, last(found(pytester)).reason) == (5, words)
+    verdicts[0] = Verdict("TIMEOUT", "no answer")
+    assert run(*net(), REPORT).ret == 1
+    assert last(found(pytester)).exit_code == 5
+    assert last(found(pytester)).reason == "1 of 4 cases timed out."
+
+
+def test_tests_with_checks_are_in_the_reports_by_their_names(
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
+) -> None:
+    verdicts[1] = Verdict("FAIL", "wrong")
+    decorated(pytester, "[Net, both], **quick, expected_failures={'*-001-*': 'issue 7'}")
+    assert run(REPORT).ret == 0
+    events = found(pytester)
+    start = events[0]
+    assert isinstance(start, RunStarted)
+    assert start.subject == "py:my_net:Net, py:my_net:both"
+    assert start.command.endswith(" test_mine.py::test_backward")
+    assert len(cases(events)) == 6
+    assert all(c.id.startswith("test_mine.py::test_backward[") for c in cases(events))
+    assert {e.known for e in events if isinstance(e, CaseKnown)} == {"issue 7"}
+
+
+def test_a_fixture_may_have_checks_for_its_parameters(
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
+) -> None:
+    pytester.makepyfile(
+        test_fixture="""
+        import pytest
+        from backproof.generated_checks import generate
+        from my_net import Net
+
+        @pytest.fixture(params=generate(Net, cases=3), ids=str)
+        def one(request):
+            return request.param
+
+        def test_backward(one):
+            one()
+        """
+    )
+    result = run(REPORT, "-m", "backproof")
+    result.assert_outcomes(passed=3)
+    assert len(cases(found(pytester))) == 3
+
+
+def test_the_ini_file_s_folder_is_beside_it_and_written_where_there_are_checks(
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
+) -> None:
+    pytester.makeini(f"{STRICT}backproof_report = found\n")
+    pytester.makepyfile(test_other="def test_other(): pass")
+    folder = pytester.mkdir("below")
+    monkey = pytest.MonkeyPatch()
+    monkey.chdir(folder)
+    monkey.syspath_prepend(pytester.path)
+    try:
+        pytester.runpytest_inprocess("..").assert_outcomes(passed=1)
+        assert not (pytester.path / "found").exists()
+        run(*net("Net", 2), "--collect-only")
+        assert not (pytester.path / "found").exists()
+        run(*net("Net", 2)).assert_outcomes(passed=2)
+        assert len(cases(found(pytester))) == 2
+        pytester.runpytest_inprocess("..").assert_outcomes(passed=1)
+        assert len(cases(found(pytester))) == 2
+    finally:
+        monkey.undo()
+    decorated(pytester, "[Net], **quick")
+    pytester.runpytest_inprocess("test_mine.py").assert_outcomes(passed=3)
+    assert len(cases(found(pytester))) == 3
+
+
+def test_a_session_leaves_no_report_of_an_earlier_one(
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
+) -> None:
+    run(*net(), REPORT)
+    result = run(*net(), REPORT, "-k", "no_such_operator")
+    result.stdout.fnmatch_lines(["no check ran", "reports in found"])
+    assert cases(found(pytester)) == []
+    assert last(found(pytester)).exit_code == 5
+    assert "NOTHING VERIFIED" in (pytester.path / "found" / "report.md").read_text()
+
+
+def test_two_sessions_in_one_folder_do_not_mix(
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
+) -> None:
+    run(*net(), REPORT)
+    before = (pytester.path / "found" / stream.FILE).read_bytes()
+    with holding(pytester.path / "found"):
+        result = run(*net(), REPORT)
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(
+        ["ERROR: --backproof-report *found: the run of process * writes there; give this one a *"]
+    )
+    assert (pytester.path / "found" / stream.FILE).read_bytes() == before
+    run(*net(), REPORT).assert_outcomes(passed=4)
+
+
+def test_a_folder_that_cannot_be_is_one_sentence(run: Run, pytester: pytest.Pytester) -> None:
+    (pytester.path / "found").write_text("a file")
+    result = run(*net(), REPORT)
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["ERROR: --backproof-report *found: File exists."])
+    assert run(*net(), "--backproof-report=").ret == 4
+
+
+def test_a_full_disk_costs_the_files_and_is_told(
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(*given: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("backproof.in_pytest.recording.write_all", no_space)
+    result = run(*net(), REPORT)
+    result.assert_outcomes(passed=4)
+    assert result.ret == 3
+    result.stdout.fnmatch_lines(["--backproof-report *found: No space left on device"])
+    verdicts[0] = Verdict("FAIL", "wrong")
+    assert run(*net(), REPORT).ret == 1
+
+
+# --- sessions that end early --------------------------------------------------------------
+
+
+def test_ctrl_c_keeps_what_was_verified(
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
+) -> None:
+    verdicts[2] = KeyboardInterrupt()
+    result = run(*net(), REPORT)
+    assert result.ret == 2
+    events = found(pytester)
+    assert len(cases(events)) == 2 and last(events).interrupted
+    assert last(events).reason == "Interrupted after 2 cases, none of which failed."
+    assert "INTERRUPTED" in (pytester.path / "found" / "report.md").read_text()
+    result.stdout.fnmatch_lines(["2 verified", "reports in found"])
+
+
+def test_ctrl_c_while_a_failure_is_reduced_keeps_the_failure(
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    verdicts[1] = Verdict("FAIL", "wrong")
+    monkeypatch.setattr("backproof.generated_checks.cause_of", interrupted)
+    decorated(pytester, "[Net], **quick")
+    for arguments in (net(), ("test_mine.py",)):
+        assert run(*arguments, REPORT).ret == 2
+        assert [c.verdict.status for c in cases(found(pytester))] == ["PASS", "FAIL"]
+        assert last(found(pytester)).exit_code == 1
+
+
+def test_a_session_stopped_at_the_first_failure_keeps_what_was_found(
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
+) -> None:
+    verdicts[1] = Verdict("FAIL", "wrong")
+    run(*net(), REPORT, "-x").assert_outcomes(passed=1, failed=1)
+    assert len(cases(found(pytester))) == 2 and last(found(pytester)).exit_code == 1
+
+
+SLOW = """
+import os, signal, time
+from my_net import Net
+
+class Waits(Net):
+    def gradients(self, case):
+        if case.seed >= 3:
+            time.sleep(60)
+        return super().gradients(case)
+
+class Dies(Net):
+    def gradients(self, case):
+        if case.lane == "exact":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().gradients(case)
+"""
+
+
+@contextmanager
+def started(pytester: pytest.Pytester, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """pytest in a group of its own, as soon as it has told three cases."""
+    pytester.makepyfile(slow=SLOW)
+    command = [sys.executable, "-m", "pytest", *NUMERICAL, REPORT, *arguments]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True, env={**os.environ, "PYTHONPATH": path()},
+    )  # fmt: skip
+    events = pytester.path / "found" / stream.FILE
+    try:
+        until = time.monotonic() + 120
+        while not (events.exists() and events.read_bytes().count(b"case_finished") >= 3):
+            assert process.poll() is None and time.monotonic() < until, process.communicate()
+            time.sleep(0.05)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def path() -> str:
+    """Where another process finds this installation and the module with subjects."""
+    return os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), os.getcwd())))
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_real_ctrl_c_keeps_what_was_verified(
+    run: Run, pytester: pytest.Pytester, workers: str
+) -> None:
+    arguments = ("--backproof-subject=py:slow:Waits", "--backproof-cases=6", "-n", workers)
+    with started(pytester, *arguments) as process:
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 2, output
+        assert len(cases(found(pytester))) == 3 and last(found(pytester)).interrupted
+        assert "3 verified" in output and (pytester.path / "found" / "report.html").exists()
+
+
+def test_a_session_that_is_killed_leaves_what_it_verified(
+    run: Run, pytester: pytest.Pytester
+) -> None:
+    arguments = ("--backproof-subject=py:slow:Waits", "--backproof-cases=6")
+    with started(pytester, *arguments) as process:
+        process.kill()
+    summary = summarise(found(pytester))
+    assert summary.counts["PASS"] == 3 and summary.interrupted and summary.exit_code is None
+    assert summary.subject == "py:slow:Waits"
+
+
+# --- xdist --------------------------------------------------------------------------------
+
+
+def test_a_session_is_the_same_with_xdist_and_without(
+    run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", path())
+    decorated(pytester, '[Wrong, Net], **quick, expected_failures={"*-001-*": "issue 7"}')
+    pytester.makeini(STRICT.replace("xfail_strict = true", ""))
+    seen = []
+    for workers in ("0", "2"):
+        result = run(*net("Wrong", 3), *net("Net", 3), "-n", workers, REPORT, "--tb=no", "-rN")
+        assert result.ret == 1
+        counts = result.parseoutcomes()
+        lines = result.outlines
+        section = lines[next(i for i, line in enumerate(lines) if headed(line)) : -1]
+        section = [line for line in section if not line.startswith(REDUCED)]
+        header = [line for line in lines if line.startswith("backproof: ")]
+        seen.append((counts, header, section, unreduced(timeless(found(pytester)))))
+    assert seen[0] == seen[1]
+    counts, header, section, events = seen[0]
+    assert counts == {"failed": 5, "passed": 5, "xfailed": 1, "xpassed": 1}
+    assert len(header) == 3 and "6 verified, 6 wrong" in section
+    assert len([e for e in events if e["event"] == "case_finished"]) == 12
+
+
+REDUCED = ("  network ", "  minimal ", "  cause ", "  because ")
+"""Lines of what is found in so many seconds, which are not the same twice."""
+
+
+def unreduced(events: list[Any]) -> list[Any]:
+    """The events without what is found in so many seconds."""
+    late = {"minimal", "verdict", "cause"}
+    return [
+        {k: v for k, v in e.items() if e["event"] != "failure_saved" or k not in late}
+        for e in events
+    ]
+
+
+def headed(line: str) -> bool:
+    return bool(re.fullmatch("=+ backproof =+", line))
+
+
+def test_xdist_s_controller_hears_of_tests_with_checks_that_nobody_announced(
+    run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", path())
+    decorated(pytester, "[Net], **quick")
+    pytester.makeini(f"{STRICT}backproof_report = found\n")
+    result = pytester.runpytest_inprocess("-n", "2")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["3 verified", "reports in found"])
+    assert len(cases(found(pytester))) == 3
+
+
+def test_a_case_that_kills_its_worker_is_an_error_in_the_reports(
+    run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", path())
+    pytester.makepyfile(slow=SLOW)
+    arguments = ("--backproof-subject=py:slow:Dies", "--backproof-cases=4", "-n", "1")
+    result = run(*arguments, REPORT)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["3 verified, 1 broken in the harness"])
+    statuses = [c.verdict.status for c in cases(found(pytester))]
+    assert statuses == ["PASS", "PASS", "ERROR", "PASS"]
+    assert last(found(pytester)).exit_code == 3
+
+
+# --- the section of the summary -----------------------------------------------------------
+
+
+def test_a_failure_is_a_short_page_with_the_command_that_repeats_it(
+    run: Run, verdicts: Verdicts
+) -> None:
+    verdicts[2] = Verdict("FAIL", "it disagrees", operator="dense", tensor="layers.0.bias")
+    result = run(*net(), "--tb=no")
+    result.stdout.re_match_lines(
+        [
+            "3 verified, 1 wrong",
+            r"resolution 1\.0e-15 to 1\.0e-12: .*",
+            r"FAIL  dense layers\.0\.bias",
+            r"  network   .* > squared_error",
+            r"  because   it disagrees",
+            r"  replay    pytest --backproof-subject=py:my_net:Net .*-002-exact-float64",
+        ],
+        consecutive=True,
+    )
+
+
+def test_quiet_is_shorter(run: Run, verdicts: Verdicts) -> None:
+    verdicts |= {n: Verdict("FAIL", "it disagrees") for n in (1, 2)}
+    result = run(*net(), "-q", "--tb=no", REPORT)
+    result.stdout.re_match_lines(
+        [
+            "backproof: 2 verified, 2 wrong",
+            r"  replay    pytest .*-001-generic-float64",
+            "reports in found",
+        ],
+        consecutive=True,
+    )
+    text = result.stdout.str()
+    assert "resolution" not in text and "it disagrees" not in text and "seed 0" not in text
+
+
+def test_of_many_failures_the_first_are_shown(run: Run, verdicts: Verdicts) -> None:
+    verdicts |= {n: Verdict("FAIL", "it disagrees") for n in range(12)}
+    result = run(*net(cases=12), "--tb=no")
+    assert sum(line.startswith("  replay ") for line in result.outlines) == 10
+    result.stdout.fnmatch_lines(["2 more are above."])
+
+
+def test_an_unnoticed_fault_is_told(
+    run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backproof.campaign.run_control", lambda case, checkers: Unseen)
+    result = run(*net(cases=11), REPORT, "-k", "010")
+    result.assert_outcomes(errors=1, deselected=10)
+    result.stdout.fnmatch_lines(["1 broken in the harness", "unnoticed: halved planted at loss, *"])
+    assert last(found(pytester)).exit_code == 3
+
+
+class Unseen:
+    """A control that nobody noticed."""
+
+    class fault:
+        name, summary = "halved", "a half"
+
+    site, expected, caught, verdict = "loss", "squared_error", False, Verdict("PASS")
+
+
+def test_a_narrow_terminal_breaks_lines_at_words_and_commands_nowhere(
+    run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", path())
+    monkeypatch.delenv("PY_COLORS")  # pytester's, which goes before NO_COLOR
+    monkeypatch.setenv("NO_COLOR", "1")
+    arguments = (*NUMERICAL, *net("Wrong", 1), "--tb=no", "-p", "no:xdist")
+    program = (sys.executable, "-m", "pytest")
+    code, shown = on_a_terminal(*arguments, columns=60, program=program)
+    assert code == 1 and "\x1b" not in shown
+    lines = shown.replace("\r", "").splitlines()
+    section = lines[next(i for i, line in enumerate(lines) if headed(line)) :]
+    section = section[: next(i for i, line in enumerate(section) if "short test" in line)]
+    replay = [line for line in section if line.startswith("  replay ")]
+    assert len(replay) == 1 and replay[0].endswith("-000-generic-float64")
+    assert max(len(line) for line in section if line not in replay) <= 60
+    monkeypatch.delenv("NO_COLOR")
+    code, shown = on_a_terminal(*arguments, columns=60, program=program)
+    assert re.search(r"\x1b\[31m(\x1b\[1m)?FAIL  dense", shown)
+
+
+def test_a_hostile_name_is_escaped_wherever_it_is_shown(
+    run: Run, pytester: pytest.Pytester
+) -> None:
+    program = ROOT / "tests" / "programs" / "relu.py"
+    subject = f"--backproof-subject=cmd:'{sys.executable}' '{program}' nan \x1b[31m\u202e"
+    result = run(subject, "--backproof-cases=2", "-v", "-rA", REPORT)
+    assert result.ret == 1
+    assert "\x1b" not in result.stdout.str() and "\u202e" not in result.stdout.str()
+    assert "\\x1b[31m\\u202e: 2 cases" in result.stdout.str()
+    for report in ("report.md", "report.html", "junit.xml"):
+        content = (pytester.path / "found" / report).read_text(encoding="utf-8")
+        assert "\x1b" not in content and "\u202e" not in content
+    broken = run("--backproof-subject=cmd:/no/such/\x1b[31m")
+    assert broken.ret == 4 and "\x1b" not in broken.stderr.str()

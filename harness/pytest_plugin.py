@@ -11,6 +11,7 @@ import of pytest's own modules alone.
 from __future__ import annotations
 
 import sys
+import time
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -85,13 +86,19 @@ def gradient_check(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
     def check(function: Callable[..., Any], *arguments: Any, **given: Any) -> Any:
         __tracebackhide__ = True
+        from backproof.checkers.functions.check import FunctionVerdict
         from backproof.functions import GradientCheckError
+        from backproof.in_pytest.session import begin
 
         raising = given.pop("raise_exception", True)
         given.setdefault("seed", zlib.crc32(request.node.nodeid.encode()))
+        began = time.perf_counter()
         verdict = function(*arguments, raise_exception=False, **given)
+        took = time.perf_counter() - began
         report = f"{verdict}\nseed {given['seed']}"
         request.node.add_report_section("call", "backproof", report)
+        if raising and isinstance(verdict, FunctionVerdict):  # else the test says what it means
+            begin(request.config).checked(request.node, verdict, given["seed"], took)
         if raising and not verdict:
             raise GradientCheckError(verdict)
         return verdict

@@ -4,8 +4,8 @@ The operator's FAIL is a failure; what decided nothing about it is skipped, with
 suite `backproof.networks` holds what no operator can be blamed for: errors and timeouts, a
 subject that raised, a claim beyond values that does not hold; so each case is somewhere, and what
 failed is a failure somewhere.  The suite `backproof.controls` holds the negative controls, of
-which a missed one is a failure.  Follows Ant's schema, which the looser ones of Jenkins and GitLab
-include.
+which a missed one is a failure, `backproof.functions` what was checked by itself.  Follows Ant's
+schema, which the looser ones of Jenkins and GitLab include.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 from ..checkers.comparison import Status
 from ..checkers.verdict import Verdict
 from .events import AnyEvent, CaseFinished, ControlFinished, FailureSaved, RunStarted
+from .functions import CheckedFunction, functions
 from .summary import BAD, status_by_operator
 from .terminal import against
 from .text import printable
@@ -47,6 +48,8 @@ def dumps(events: Iterable[AnyEvent]) -> bytes:
     controls = [e for e in events if isinstance(e, ControlFinished)]
     for control in sorted(controls, key=lambda e: (e.index, e.id)):
         suites.setdefault("backproof.controls", []).append(_control(control))
+    for function in functions(events):
+        suites.setdefault("backproof.functions", []).append(_function(function))
     root = ElementTree.Element("testsuites")
     for i, (name, tests) in enumerate(suites.items()):
         root.append(_suite(i, name, tests, start))
@@ -116,6 +119,22 @@ def _case(
         outcome = _element(ELEMENT[status], message=_message(case.verdict), type=status)
         if status in BAD or case.verdict.status == status:
             outcome.text = printable("\n".join(_body(case, saved)), lines=True)
+        test.append(outcome)
+    return test
+
+
+def _function(f: CheckedFunction) -> ElementTree.Element:
+    """A function; a failure that was expected is skipped, with the reason."""
+    name = f"{f.id} {f.function}"
+    test = _element(
+        "testcase", name=name, classname="backproof.functions", time=_seconds(f.seconds)
+    )
+    if f.known and f.status != "PASS":
+        test.append(_element("skipped", message=f"expected: {f.known}", type=f.status))
+    elif f.status != "PASS":
+        outcome = _element(ELEMENT[f.status], message=f.reason or f.status, type=f.status)
+        if f.status in BAD and f.replay:
+            outcome.text = printable(f"{f.reason}\nreplay: {f.replay}", lines=True)
         test.append(outcome)
     return test
 

@@ -12,6 +12,7 @@ from . import changes
 from .comparing import Changed, Comparison, compare
 from .events import AnyEvent
 from .exit_codes import compared, compared_headline, headline, outcome
+from .functions import CheckedFunction, counted, counting
 from .inert import block, cell, code, prose
 from .mistakes import worst_first
 from .summary import Failure, Row, Summary, summarise
@@ -24,9 +25,9 @@ LIMIT = 2**20
 FAILURES, CHANGES, TABLE = 5 * 2**17, 2**17, 2**15
 """Bytes for the failures, for what changed, and for one table.
 
-What changed has two tables within it; there are four more, the missed controls and how the run
-was made, each as large as a table at most: 640 + 128 + 6 * 32 = 960 KiB, which leaves 64 KiB for
-the headings and the verdict.
+What changed has two tables within it; there are four more, the missed controls, the functions and
+how the run was made, each as large as a table at most: 640 + 128 + 7 * 32 = 992 KiB, which leaves
+32 KiB for the headings and the verdict.
 """
 
 OPEN = 10
@@ -45,6 +46,7 @@ def dumps(events: Iterable[AnyEvent], old: Iterable[AnyEvent] | None = None) -> 
         *_head(summary, comparison),
         *_missed(summary),
         *_failures(summary),
+        *_functions(summary.functions),
         *(() if comparison is None else _changes(comparison)),
         *_tables(summary),
         _how(summary),
@@ -123,6 +125,21 @@ def _failures(s: Summary) -> Iterator[str]:
         yield "</details>"
     if left:
         yield _left_out(left, "failure")
+
+
+def _functions(found: Sequence[CheckedFunction]) -> Iterator[str]:
+    """How those ended that were checked by themselves, and each that is bad."""
+    if not found:
+        return
+    yield "### Functions"
+    yield f"{counted(found).removeprefix('functions: ').capitalize()}."
+    bad = [
+        f"* {f.status}: {code(f.function, SHORT)} in {code(f.id, SHORT)}: {code(f.reason, SHORT)}"
+        for f in counting(found)
+        if f.status != "PASS"
+    ]
+    if bad:
+        yield _list(bad, TABLE, "function")
 
 
 def _failure(f: Failure) -> str:

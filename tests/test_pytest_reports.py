@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers_cli import on_a_terminal
+from helpers_cli import invoke, on_a_terminal
 from helpers_pytest import (
     NUMERICAL,
     STRICT,
@@ -36,6 +36,7 @@ from backproof.reports.events import (
     CaseKnown,
     ControlFinished,
     FailureSaved,
+    FunctionChecked,
     RunFinished,
     RunStarted,
 )
@@ -188,6 +189,83 @@ def test_a_fixture_may_have_checks_for_its_parameters(
     result = run(REPORT, "-m", "backproof")
     result.assert_outcomes(passed=3)
     assert len(cases(found(pytester))) == 3
+
+
+FUNCTIONS = """
+import backproof
+import numpy as np
+import pytest
+
+x = np.array([1.0, -2.0])
+
+def double(x):
+    return 2 * x
+
+def right(saved, y_bar):
+    return 2 * y_bar
+
+def wrong(saved, y_bar):
+    return y_bar
+
+def test_right(gradient_check):
+    gradient_check(backproof.check_backward, double, right, x)
+
+@pytest.mark.xfail(reason="issue 9")
+def test_known(gradient_check):
+    gradient_check(backproof.check_backward, double, wrong, x)
+
+def test_by_hand(gradient_check):
+    assert not gradient_check(backproof.check_backward, double, wrong, x, raise_exception=False)
+"""
+
+WRONG_FUNCTION = """
+def test_wrong(gradient_check):
+    gradient_check(backproof.check_backward, double, wrong, x)
+"""
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_what_the_fixture_checked_is_in_the_reports(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: str
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", path())
+    pytester.makepyfile(test_of_functions=FUNCTIONS)
+    result = pytester.runpytest_inprocess(REPORT, "-n", workers)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["functions: 1 verified, 1 failed as is known", "reports in found"])
+    events = found(pytester)
+    checked = [e for e in events if isinstance(e, FunctionChecked)]
+    assert [(e.id.partition("::")[2], e.status, e.known) for e in checked] == [
+        ("test_known", "FAIL", "issue 9"), ("test_right", "PASS", ""),
+    ]  # fmt: skip
+    assert last(events).exit_code == 0
+    assert last(events).reason == "functions: 1 verified, 1 failed as is known."
+
+
+def test_a_wrong_function_is_wrong_in_every_report(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_of_functions=FUNCTIONS + WRONG_FUNCTION)
+    result = pytester.runpytest_inprocess(REPORT, "--tb=no", "-p", "no:xdist")
+    assert result.ret == 1
+    result.stdout.re_match_lines(
+        [
+            "functions: 1 verified, 1 wrong, 1 failed as is known",
+            "FAIL  double and wrong",
+            "  because   values of input 0: entry .*",
+            r"  replay    pytest test_of_functions\.py::test_wrong",
+        ]
+    )
+    said = last(found(pytester))
+    assert (said.exit_code, said.reason) == (
+        1, "1 of 3 functions is wrong; first double and wrong in test_of_functions.py::test_wrong.",
+    )  # fmt: skip
+    folder = pytester.path / "found"
+    for name in ("report.md", "report.html", "junit.xml", "report.json"):
+        text = (folder / name).read_text(encoding="utf-8")
+        assert "test_of_functions.py::test_wrong" in text and "values of input 0" in text, name
+    assert "wrong in 1" in (folder / "badge.json").read_text()
+    shown = invoke("report", str(folder))
+    assert shown.exit_code == 1
+    assert "functions: 1 verified, 1 wrong, 1 failed as is known" in shown.output
 
 
 def test_the_ini_file_s_folder_is_beside_it_and_written_where_there_are_checks(

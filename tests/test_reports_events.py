@@ -105,12 +105,12 @@ def test_a_garbage_line_is_named_by_its_number(garbage: bytes) -> None:
 
 def test_a_newer_format_is_refused_as_such() -> None:
     newer = events.encode(streams.started(format=events.VERSION + 1))
-    with pytest.raises(EventError, match="has event format 3; this version reads up to 2"):
+    with pytest.raises(EventError, match="has event format 4; this version reads up to 3"):
         list(events.decode([newer]))
 
 
 def test_a_newer_format_is_refused_as_such_even_where_its_fields_have_changed() -> None:
-    with pytest.raises(EventError, match="has event format 9; this version reads up to 2"):
+    with pytest.raises(EventError, match="has event format 9; this version reads up to 3"):
         list(events.decode([b'{"event":"run_started","format":9,"genesis":1}\n']))
 
 
@@ -135,7 +135,7 @@ def test_a_newer_file_is_refused_in_one_sentence_by_the_command(tmp_path: Path) 
         result = CliRunner(env={"COLUMNS": "400"}).invoke(group, ["report", *arguments])
         assert result.exit_code == 4
         (sentence,) = re.findall(r"│ (.*?) +│", result.output)
-        assert sentence == f"{path} has event format 2; this version reads up to 1."
+        assert sentence == f"{path} has event format 4; this version reads up to 3."
         assert not (tmp_path / "report.json").exists()
 
 
@@ -145,7 +145,7 @@ def test_a_folder_of_a_run_is_read_by_its_events(tmp_path: Path) -> None:
 
 
 def test_the_format_is_always_written() -> None:
-    assert b'"format":2' in events.encode(streams.started())
+    assert b'"format":3' in events.encode(streams.started())
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from backproof.in_pytest.recording import Recorder
-from backproof.reports.events import AnyEvent, CaseFinished
+from backproof.reports.events import AnyEvent, CaseFinished, FunctionChecked
 from backproof.reports.exit_codes import ExitCode, exit_code
+from backproof.reports.functions import counted, counting
 from backproof.reports.summary import Failure, summarise
 from backproof.reports.terminal import PAGES
 from backproof.reports.text import count, cut, printable, resolution
@@ -70,15 +71,19 @@ def concluded(recorder: Recorder, *, interrupted: bool) -> tuple[ExitCode, str]:
 
 def section(recorder: Recorder, reporter: pytest.TerminalReporter, exitstatus: int) -> None:
     """What was verified and how finely, each failure as a short page, and where the reports are."""
-    statuses, quiet = recorder.statuses, reporter.verbosity < 0
-    if not statuses and recorder.folder is None:
+    statuses, functions = recorder.statuses, recorder.functions
+    if not statuses and not functions and recorder.folder is None:
         return
+    quiet = reporter.verbosity < 0
     if not quiet:
         reporter.write_sep("=", "backproof")
     every = sum(statuses.values(), Counter())
     counts = ", ".join(f"{every[s]:,} {w}" for s, w in WORDS.items() if every[s])
-    say(reporter, f"{'backproof: ' if quiet else ''}{counts or 'no check ran'}")
-    summary = summarise(recorder.events)
+    summary, before = summarise(recorder.events), "backproof: " if quiet else ""
+    if counts or not functions:
+        say(reporter, before + (counts or "no check ran"))
+    if functions:
+        say(reporter, before + counted(summary.functions))
     if not quiet:
         for line in evidence(recorder.events):
             say(reporter, line)
@@ -94,7 +99,12 @@ def section(recorder: Recorder, reporter: pytest.TerminalReporter, exitstatus: i
     for failure in shown:
         of = f" of {recorder.subjects[failure.id]}" if len(statuses) > 1 else ""
         page(reporter, failure, of, quiet=quiet)
-    if not quiet and (more := len(summary.failures) - len(shown)):
+    wrong = [f for f in counting(summary.functions) if f.status != "PASS"]
+    for function in wrong[: 0 if quiet else PAGES]:
+        say(reporter, f"{function.status}  {cut(function.function, 100)}", red=True, bold=True)
+        say(reporter, f"  {'because':<10}{cut(function.reason, 300)}", indent=LABEL)
+        say(reporter, f"  {'replay':<10}{function.replay}", whole=True)
+    if not quiet and (more := len(summary.failures) - len(shown) + max(len(wrong) - PAGES, 0)):
         where = "in the reports" if recorder.folder else "above"
         say(reporter, f"{more:,} more are {where}.")
     if recorder.problem:
@@ -106,7 +116,11 @@ def section(recorder: Recorder, reporter: pytest.TerminalReporter, exitstatus: i
 def evidence(events: list[AnyEvent]) -> Iterator[str]:
     """How finely was verified, and what was expected to fail beyond values."""
     cases = [e.verdict for e in events if isinstance(e, CaseFinished)]
-    found = [v.resolution for v in cases if v.status == "PASS" and v.resolution is not None]
+    passed = [v.resolution for v in cases if v.status == "PASS"]
+    passed += [
+        e.resolution for e in events if isinstance(e, FunctionChecked) and e.status == "PASS"
+    ]
+    found = [r for r in passed if r is not None]
     if found:
         spread = " to ".join(resolution(r) for r in sorted({min(found), max(found)}))
         yield f"resolution {spread}: the smallest relative error that would have been caught"

@@ -31,6 +31,7 @@ from backproof.reports.events import (
     AnyEvent,
     CaseFinished,
     ControlFinished,
+    FunctionChecked,
     RunFinished,
     RunStarted,
     encode,
@@ -53,6 +54,7 @@ class Recorder:
         self.problem = ""
         self._places = {id: place for place, id in enumerate(self.planned)}
         self._found: dict[str, list[AnyEvent]] = {}
+        self.functions: dict[str, list[FunctionChecked]] = {}
         self._began = time.monotonic()
         self._writer: EventWriter | None = None
         self._held = contextlib.ExitStack()
@@ -91,15 +93,17 @@ class Recorder:
     def take(self, id: str, told: Told) -> None:
         """What the report of an item tells.  A case that is judged again stands once."""
         self.open()
-        self.subjects[id] = told["subject"]
         for event in stream.decode(line.encode() for line in told["events"]):
             if isinstance(event, RunStarted):
                 self.start(event)
                 continue
-            if isinstance(event, CaseFinished):
-                self._found[id] = []
-            self._found[id].append(event)
             self._append(event)
+            if isinstance(event, FunctionChecked):
+                self.functions.setdefault(id, []).append(event)
+                continue
+            if isinstance(event, CaseFinished):
+                self._found[id], self.subjects[id] = [], told["subject"]
+            self._found[id].append(event)
 
     def lost(self, id: str) -> None:
         """A worker died in this item: its case is an ERROR, unless it had been told."""
@@ -127,7 +131,8 @@ class Recorder:
     def events(self) -> list[AnyEvent]:
         """All but the last, in their order."""
         cases = [e for id in sorted(self._found, key=self._place) for e in self._found[id]]
-        return [self._started(), *cases]
+        functions = [e for id in sorted(self.functions) for e in self.functions[id]]
+        return [self._started(), *cases, *functions]
 
     @property
     def statuses(self) -> dict[str, Counter[str]]:
@@ -153,8 +158,8 @@ class Recorder:
         starts = [self.starts[name] for name in sorted(self.starts, key=self._rank)]
         if not starts:
             return RunStarted(
-                at=time.time(), seed=0, command=self.command, subject="", options={},
-                checkers=(), versions=versions(),
+                at=time.time(), seed=0, command=self._command(), options={}, checkers=(),
+                subject="functions" if self.functions else "", versions=versions(),
             )  # fmt: skip
         first, *others = starts
         options = {
@@ -177,7 +182,8 @@ class Recorder:
 
     def _command(self) -> str:
         """The command that repeats the session's checks."""
-        tests = {id.partition("[")[0] for id in self._found if id not in self._places}
+        found = {*self._found, *self.functions}
+        tests = {id.partition("[")[0] for id in found if id not in self._places}
         ids = [PREFIX] if tests and self.asked.subjects else []
         return " ".join([self.command, *map(shlex.quote, (*ids, *sorted(tests)))])
 

@@ -7,17 +7,20 @@ there is no xdist, they are recorded (`recording.py`) and concluded from (`outco
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Generator, Sequence
 
 import pytest
 
 from backproof import foreign
+from backproof.checkers.functions.check import FunctionVerdict
 from backproof.in_pytest import outcome
 from backproof.in_pytest.asking import Asked, ask, command
 from backproof.in_pytest.items import SubjectCollector, again, check_of, plan, record
 from backproof.in_pytest.options import in_use
 from backproof.in_pytest.recording import Recorder
 from backproof.in_pytest.telling import Teller, started
+from backproof.reports.events import FunctionChecked
 from backproof.reports.text import count, printable
 
 NAME = "backproof-session"
@@ -117,14 +120,30 @@ class Session:
             pytest.fail("the test never called its check, so nothing was verified", pytrace=False)
         return result
 
+    def checked(self, item: pytest.Item, verdict: FunctionVerdict, seed: int, took: float) -> None:
+        """Note what the fixture `gradient_check` found of a function."""
+        self.teller.function(
+            FunctionChecked(
+                at=time.time(),
+                id=item.nodeid,
+                function=verdict.name,
+                status=verdict.status,
+                checks=verdict.checks,
+                resolution=verdict.resolution,
+                point=verdict.point,
+                seed=seed,
+                replay=shlex.join(["pytest", again(item)]),
+                seconds=took,
+            )
+        )
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put what a check has to tell on the report of its item."""
         report = yield
-        check = check_of(item)
-        if check is not None and (told := self.teller.on(report, check)):
+        if told := self.teller.on(report, check_of(item)):
             report.backproof = told  # type: ignore[attr-defined]
         return report
 

@@ -13,12 +13,20 @@ import time
 from collections.abc import Sequence
 from typing import TypedDict
 
+import msgspec
 import pytest
 
 from backproof import foreign
 from backproof.campaign import Result, controlled, finished, versions
 from backproof.generated_checks import GeneratedCheck
-from backproof.reports.events import AnyEvent, CaseKnown, FailureSaved, RunStarted, encode
+from backproof.reports.events import (
+    AnyEvent,
+    CaseKnown,
+    FailureSaved,
+    FunctionChecked,
+    RunStarted,
+    encode,
+)
 from backproof.reports.summary import Failure
 
 
@@ -35,20 +43,32 @@ class Teller:
     def __init__(self) -> None:
         self._subjects: set[str] = set()
         self._last: dict[str, tuple[Result | None, Failure | None]] = {}
+        self._functions: dict[str, list[FunctionChecked]] = {}
 
-    def on(self, report: pytest.TestReport, check: GeneratedCheck) -> Told | None:
+    def function(self, event: FunctionChecked) -> None:
+        """Keep what a test found of a function for its next report."""
+        self._functions.setdefault(event.id, []).append(event)
+
+    def on(self, report: pytest.TestReport, check: GeneratedCheck | None) -> Told | None:
         """What is new since the item's last report; None where that is nothing."""
-        failed = check.verdict is not None and check.verdict.status == "FAIL"
-        known = expected(report) if failed else None
-        also = [CaseKnown(at=time.time(), id=report.nodeid, known=known)] if known else []
-        return self.now(report.nodeid, check, also)
+        id, known = report.nodeid, expected(report)
+        also: list[AnyEvent] = [
+            msgspec.structs.replace(event, known=known or "") if event.status == "FAIL" else event
+            for event in self._functions.pop(id, ())
+        ]
+        if known and check is not None and check.verdict and check.verdict.status == "FAIL":
+            also.append(CaseKnown(at=time.time(), id=id, known=known))
+        return self.now(id, check, also)
 
-    def now(self, id: str, check: GeneratedCheck, also: Sequence[AnyEvent] = ()) -> Told | None:
+    def now(
+        self, id: str, check: GeneratedCheck | None, also: Sequence[AnyEvent] = ()
+    ) -> Told | None:
         """What is new, and what else there is to say."""
-        events = [*self._news(id, check), *also]
+        events = [*(self._news(id, check) if check else ()), *also]
         if not events:
             return None
-        return {"subject": check.job.subject, "events": [encode(e).decode() for e in events]}
+        subject = check.job.subject if check else ""
+        return {"subject": subject, "events": [encode(e).decode() for e in events]}
 
     def _news(self, id: str, check: GeneratedCheck) -> list[AnyEvent]:
         """The events of what the check has found since it was last asked here."""

@@ -116,7 +116,10 @@ def main() -> None:
     """Print the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--output", type=Path, help="Where the page goes, instead of stdout.")
     given = parser.parse_args()
+    if given.output:
+        sys.stdout = given.output.open("w", encoding="utf-8")
     print(
         "# What the plugin costs where it is not used\n\n"
         f"`python benchmarks/pytest_start.py --rounds {given.rounds}`\n\n"

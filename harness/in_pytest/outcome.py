@@ -12,7 +12,7 @@ from backproof.in_pytest.recording import Recorder
 from backproof.reports.events import AnyEvent, CaseFinished, FunctionChecked
 from backproof.reports.exit_codes import ExitCode, exit_code
 from backproof.reports.functions import counted, counting
-from backproof.reports.summary import Failure, summarise
+from backproof.reports.summary import Failure, Summary, summarise
 from backproof.reports.terminal import PAGES
 from backproof.reports.text import count, cut, printable, resolution
 
@@ -71,46 +71,58 @@ def concluded(recorder: Recorder, *, interrupted: bool) -> tuple[ExitCode, str]:
 
 def section(recorder: Recorder, reporter: pytest.TerminalReporter, exitstatus: int) -> None:
     """What was verified and how finely, each failure as a short page, and where the reports are."""
-    statuses, functions = recorder.statuses, recorder.functions
-    if not statuses and not functions and recorder.folder is None:
+    if not recorder.statuses and not recorder.functions and recorder.folder is None:
         return
-    quiet = reporter.verbosity < 0
+    summary, quiet = summarise(recorder.events), reporter.verbosity < 0
     if not quiet:
         reporter.write_sep("=", "backproof")
-    every = sum(statuses.values(), Counter())
-    counts = ", ".join(f"{every[s]:,} {w}" for s, w in WORDS.items() if every[s])
-    summary, before = summarise(recorder.events), "backproof: " if quiet else ""
-    if counts or not functions:
-        say(reporter, before + (counts or "no check ran"))
-    if functions:
-        say(reporter, before + counted(summary.functions))
-    if not quiet:
-        for line in evidence(recorder.events):
-            say(reporter, line)
+    for line in counts(recorder, summary):
+        say(reporter, f"backproof: {line}" if quiet else line)
+    for line in () if quiet else evidence(recorder.events):
+        say(reporter, line)
     if exitstatus == pytest.ExitCode.OK and (why := shortfall(recorder)):
         say(reporter, f"{why}: exit code 5", red=True)
-    for missed in summary.controls.missed:
-        say(
-            reporter,
-            f"unnoticed: {missed.fault} planted at {missed.site}, in {missed.id}",
-            red=True,
-        )
-    shown = summary.failures[: 1 if quiet else PAGES]
-    for failure in shown:
-        of = f" of {recorder.subjects[failure.id]}" if len(statuses) > 1 else ""
-        page(reporter, failure, of, quiet=quiet)
-    wrong = [f for f in counting(summary.functions) if f.status != "PASS"]
-    for function in wrong[: 0 if quiet else PAGES]:
-        say(reporter, f"{function.status}  {cut(function.function, 100)}", red=True, bold=True)
-        say(reporter, f"  {'because':<10}{cut(function.reason, 300)}", indent=LABEL)
-        say(reporter, f"  {'replay':<10}{function.replay}", whole=True)
-    if not quiet and (more := len(summary.failures) - len(shown) + max(len(wrong) - PAGES, 0)):
-        where = "in the reports" if recorder.folder else "above"
-        say(reporter, f"{more:,} more are {where}.")
+    pages(recorder, reporter, summary, quiet=quiet)
     if recorder.problem:
         say(reporter, f"{recorder.asked.named} {printable(recorder.problem)}", red=True)
     elif recorder.folder is not None:
         say(reporter, f"reports in {recorder.shown}")
+
+
+def counts(recorder: Recorder, summary: Summary) -> Iterator[str]:
+    """How many checks ended how, and how many functions; what was expected to fail apart."""
+    every = sum(recorder.statuses.values(), Counter())
+    known = len(summary.excused)
+    every["FAIL"] -= known
+    words = [f"{every[s]:,} {w}" for s, w in WORDS.items() if every[s]]
+    words += [f"{known:,} failed as expected"] if known else []
+    if words or not summary.functions:
+        yield ", ".join(words) or "no check ran"
+    if summary.functions:
+        yield counted(summary.functions)
+
+
+def pages(
+    recorder: Recorder, reporter: pytest.TerminalReporter, summary: Summary, *, quiet: bool
+) -> None:
+    """The first failures, each as a short page; in quiet the first one's command alone."""
+    for m in summary.controls.missed:
+        say(reporter, f"unnoticed: {m.fault} planted at {m.site}, in {m.id}", red=True)
+    shown = summary.failures[: 1 if quiet else PAGES]
+    several = len(recorder.statuses) > 1
+    for failure in shown:
+        of = f" of {recorder.subjects[failure.id]}" if several else ""
+        page(reporter, failure, of, quiet=quiet)
+    if quiet:
+        return
+    wrong = [f for f in counting(summary.functions) if f.status != "PASS"]
+    for function in wrong[:PAGES]:
+        say(reporter, f"{function.status}  {cut(function.function, 100)}", red=True, bold=True)
+        say(reporter, f"  {'because':<10}{cut(function.reason, 300)}", indent=LABEL)
+        say(reporter, f"  {'replay':<10}{function.replay}", whole=True)
+    if more := len(summary.failures) - len(shown) + max(len(wrong) - PAGES, 0):
+        where = "in the reports" if recorder.folder else "above"
+        say(reporter, f"{more:,} more are {where}.")
 
 
 def evidence(events: list[AnyEvent]) -> Iterator[str]:

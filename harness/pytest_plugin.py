@@ -88,7 +88,7 @@ def gradient_check(request: pytest.FixtureRequest) -> Callable[..., Any]:
         __tracebackhide__ = True
         from backproof.checkers.functions.check import FunctionVerdict
         from backproof.functions import GradientCheckError
-        from backproof.in_pytest.session import begin
+        from backproof.in_pytest.session import note
 
         raising = given.pop("raise_exception", True)
         given.setdefault("seed", zlib.crc32(request.node.nodeid.encode()))
@@ -98,7 +98,7 @@ def gradient_check(request: pytest.FixtureRequest) -> Callable[..., Any]:
         report = f"{verdict}\nseed {given['seed']}"
         request.node.add_report_section("call", "backproof", report)
         if raising and isinstance(verdict, FunctionVerdict):  # else the test says what it means
-            begin(request.config).checked(request.node, verdict, given["seed"], took)
+            note(request.node, verdict, given["seed"], took)
         if raising and not verdict:
             raise GradientCheckError(verdict)
         return verdict

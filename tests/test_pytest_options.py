@@ -297,6 +297,28 @@ def test_a_project_without_checks_is_not_held_up_by_a_wrong_configuration(
     result.stderr.fnmatch_lines(["ERROR: backproof.toml, line 1: seed: expected `int` >= 0."])
 
 
+def test_a_wrong_configuration_ends_a_session_in_which_a_function_is_checked(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.path.joinpath("backproof.toml").write_text("seed = -1\n")
+    pytester.makepyfile(
+        """
+        import backproof
+        import numpy as np
+
+        def test_double(gradient_check):
+            def double(x):
+                return 2 * x
+
+            gradient_check(backproof.check_backward, double, lambda saved, y: 2 * y, np.ones(2))
+        """
+    )
+    result = pytester.runpytest_inprocess("-p", "no:xdist")
+    assert result.ret == 4
+    result.stdout.fnmatch_lines(["*backproof.toml, line 1: seed: expected `int` >= 0.*"])
+    assert "Traceback" not in result.stdout.str()
+
+
 def test_the_configuration_s_budget_holds_for_tests_with_checks(
     run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:

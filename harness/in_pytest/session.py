@@ -49,6 +49,27 @@ def found(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
             session.recorder.open()
 
 
+def note(item: pytest.Item, verdict: FunctionVerdict, seed: int, took: float) -> None:
+    """Note what the fixture `gradient_check` found of a function, and begin with the first."""
+    try:
+        session = begin(item.config)
+    except pytest.UsageError as error:  # it would be the test's failure
+        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+    event = FunctionChecked(
+        at=time.time(),
+        id=item.nodeid,
+        function=verdict.name,
+        status=verdict.status,
+        checks=verdict.checks,
+        resolution=verdict.resolution,
+        point=verdict.point,
+        seed=seed,
+        replay=shlex.join(["pytest", again(item)]),
+        seconds=took,
+    )
+    session.teller.function(event)
+
+
 class Session:
     """The hooks of one session."""
 
@@ -119,23 +140,6 @@ class Session:
         if not asked:
             pytest.fail("the test never called its check, so nothing was verified", pytrace=False)
         return result
-
-    def checked(self, item: pytest.Item, verdict: FunctionVerdict, seed: int, took: float) -> None:
-        """Note what the fixture `gradient_check` found of a function."""
-        self.teller.function(
-            FunctionChecked(
-                at=time.time(),
-                id=item.nodeid,
-                function=verdict.name,
-                status=verdict.status,
-                checks=verdict.checks,
-                resolution=verdict.resolution,
-                point=verdict.point,
-                seed=seed,
-                replay=shlex.join(["pytest", again(item)]),
-                seconds=took,
-            )
-        )
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(

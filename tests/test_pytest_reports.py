@@ -523,6 +523,19 @@ def test_a_case_that_kills_its_worker_is_an_error_in_the_reports(
     assert last(found(pytester)).exit_code == 3
 
 
+def test_a_test_that_kills_its_worker_leaves_the_session_unverified(
+    run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", path())
+    pytester.makepyfile(slow=SLOW)
+    decorated(pytester, "['py:slow:Dies'], **quick")
+    assert run("-n", "1", REPORT).ret == 1
+    assert [c.verdict.status for c in cases(found(pytester))] == ["PASS", "PASS"]
+    assert last(found(pytester)).exit_code == 5
+    words = r"What test_mine.py::test_backward\[.*-002-.*\] checks is not known: its process died\."
+    assert re.fullmatch(words, last(found(pytester)).reason)
+
+
 # --- the section of the summary -----------------------------------------------------------
 
 

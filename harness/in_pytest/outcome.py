@@ -54,7 +54,7 @@ def concluded(recorder: Recorder, *, interrupted: bool) -> tuple[ExitCode, str]:
     """The exit code of the session's checks by themselves, and why: what the reports say.
 
     As of `backproof check`, but with a budget for each subject; and what timed out, a failed
-    test here, leaves the session unverified.
+    test here, leaves the session unverified, as does a test that ended its process.
     """
     summary = summarise(recorder.events)
     code, reason = exit_code(summary, max_inconclusive=1.0, interrupted=interrupted)
@@ -63,6 +63,8 @@ def concluded(recorder: Recorder, *, interrupted: bool) -> tuple[ExitCode, str]:
     why = shortfall(recorder)
     if not why and summary.counts["TIMEOUT"]:
         why = f"{summary.counts['TIMEOUT']:,} of {count(summary.cases, 'case')} timed out"
+    if not why and recorder.unknown:
+        why = f"what {printable(recorder.unknown[0])} checks is not known: its process died"
     return (ExitCode.NOT_VERIFIED, f"{why[:1].upper()}{why[1:]}.") if why else (code, reason)
 
 

@@ -51,6 +51,7 @@ class Recorder:
         self.starts: dict[str, RunStarted] = {}
         self.subjects: dict[str, str] = {}
         self.folder: Path | None = None
+        self.unknown: list[str] = []
         self.problem = ""
         self._places = {id: place for place, id in enumerate(self.planned)}
         self._found: dict[str, list[AnyEvent]] = {}
@@ -106,9 +107,15 @@ class Recorder:
             self._found[id].append(event)
 
     def lost(self, id: str) -> None:
-        """A worker died in this item: its case is an ERROR, unless it had been told."""
+        """A worker died in this item: its case is an ERROR, unless it had been told.
+
+        What a test would have checked is known to the worker alone.
+        """
         check = self.planned.get(id)
-        if check is None or id in self._found:
+        if id in self._found:
+            return
+        if check is None:
+            self.unknown.append(id)
             return
         died = Result(Verdict("ERROR", "the process that judged this network died"), 0.0)
         self.subjects[id] = check.job.subject

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -11,6 +13,8 @@ from backproof import generated_checks
 from backproof.campaign import Result
 from backproof.checkers.verdict import Verdict
 from backproof.jobs import Job
+from backproof.reports import events as stream
+from backproof.reports.events import AnyEvent, CaseFinished, RunFinished
 
 MY_NET = """
 import backproof as bp
@@ -122,3 +126,29 @@ def decorated(pytester: pytest.Pytester, arguments: str, body: str = "check()") 
             {body}
         """
     )
+
+
+REPORT = "--backproof-report=found"
+"""Where `found` finds what a session left."""
+
+
+def found(pytester: pytest.Pytester, folder: str = "found") -> list[AnyEvent]:
+    return stream.read(pytester.path / folder)
+
+
+def cases(events: list[AnyEvent]) -> list[CaseFinished]:
+    return [e for e in events if isinstance(e, CaseFinished)]
+
+
+def last(events: list[AnyEvent]) -> RunFinished:
+    assert isinstance(events[-1], RunFinished)
+    return events[-1]
+
+
+def headed(line: str) -> bool:
+    return bool(re.fullmatch("=+ backproof =+", line))
+
+
+def path() -> str:
+    """Where another process finds this installation and the module with subjects."""
+    return os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), os.getcwd())))

@@ -437,6 +437,9 @@ def test_the_checks_of_a_test_run_without_the_plugin(
         ('["py:my_net:Absent"]', "backproof: py:my_net:Absent: * has no Absent"),
         ("[Nothing]", "backproof: Nothing: of 2000 random networks none is of what*"),
         ("[Net], lanes=['fast']", "backproof: Net: there is no lane 'fast': *"),
+        ("[Net], cases=0", "backproof: Net: cases must be an integer of at least 1, got 0"),
+        ("[Net], seed=-1", "backproof: Net: seed must be an integer from 0 to *, got -1"),
+        ("[Net], timeout=0", "backproof: Net: timeout must be a positive number of *, got 0"),
         ("[Net], expected_failures={'warp': 'slow'}", "backproof: Net: there is no operator *"),
     ],
 )

@@ -121,9 +121,9 @@ def run(
         with contextlib.closing(_results(options, began, stop, kept)) as done:
             for job, results in done:
                 for spec, result in zip(job.cases, results, strict=True):
-                    emit(_finished(job, spec, result, clock()))
+                    emit(finished(job, spec, result, clock()))
                     if result.control is not None:
-                        emit(_controlled(spec, result.control, clock()))
+                        emit(controlled(spec, result.control, clock()))
                     if result.verdict.status != "FAIL":
                         continue
                     entry = excuse(excuses, result.verdict, spec.dtype)
@@ -206,11 +206,12 @@ def _answer(workers: Workers, job: Job, encoded: bytes, asked: Future[bytes]) ->
         return [Result(died, 0.0) for _ in job.cases]
 
 
-def _finished(job: Job, spec: CaseSpec, result: Result, at: float) -> CaseFinished:
+def finished(job: Job, spec: CaseSpec, result: Result, at: float, id: str = "") -> CaseFinished:
+    """The event of a case that was judged; `id` in place of the run's own name for it."""
     return CaseFinished(
         at=at,
         index=spec.index,
-        id=case_id(spec),
+        id=id or case_id(spec),
         architecture=job.architecture,
         lane=spec.lane,
         dtype=spec.dtype,
@@ -220,11 +221,12 @@ def _finished(job: Job, spec: CaseSpec, result: Result, at: float) -> CaseFinish
     )
 
 
-def _controlled(spec: CaseSpec, control: ControlResult, at: float) -> ControlFinished:
+def controlled(spec: CaseSpec, control: ControlResult, at: float, id: str = "") -> ControlFinished:
+    """The event of a fault that was planted in a case; `id` is the case's, as above."""
     return ControlFinished(
         at=at,
         index=spec.index,
-        id=f"{case_id(spec)}-control",
+        id=f"{id or case_id(spec)}-control",
         fault=control.fault,
         summary=control.summary,
         site=control.site,

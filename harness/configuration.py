@@ -209,13 +209,13 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Value]:
             continue
         key = known[name]
         try:
-            found[key] = Value(check(key, _typed(key, environ[name])), name)
+            found[key] = Value(check(key, typed(key, environ[name])), name)
         except Wrong as wrong:
             raise UsageProblem(f"{name}: {wrong}.") from None
     return found
 
 
-def _typed(key: str, text: str) -> Any:
+def typed(key: str, text: str) -> Any:
     """What a text means for a key: a list at commas, a table of `a=1,b=2`, a number, a word."""
     words = [word.strip() for word in text.split(",")]
     if key in NAMES:

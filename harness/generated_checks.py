@@ -23,11 +23,11 @@ import msgspec
 from backproof import foreign
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import DTYPES, LANES, Case, DType, draw_case
-from backproof.architectures.limits import ACTIVATION_NAMES, LOSS_NAMES, OPERATOR_NAMES
+from backproof.architectures.limits import ACTIVATION_NAMES, LOSS_NAMES, OPERATOR_NAMES, Limits
 from backproof.checkers.manners import CLAIMS
 from backproof.checkers.verdict import CHECKERS, NUMERICAL, Verdict
 from backproof.jobs import Job, Options, plan
-from backproof.judging import DECODER, judge, run_job
+from backproof.judging import DECODER, Result, judge, run_job
 from backproof.reports.summary import Failure
 from backproof.reports.terminal import facts
 from backproof.reports.text import printable
@@ -75,15 +75,20 @@ class GeneratedCheck:
     """One case for one subject.  Call it, as a test; `verdict` is what it found last.
 
     `id` names it: operators, losses and penalties, the case's number, its lane and dtype.
-    `replay` is the command that repeats it, if there is one; the report then tells it.
+    `options` are those of the plan that it is of.  `replay` is the command that repeats it, if
+    there is one; the report then tells it.  `result` is the verdict with its control and its
+    time, `failure` what was reported of one that is bad.
     """
 
     id: str
     job: Job
+    options: Options
     subject: Opened | None = None
     purse: Purse = field(default_factory=Purse)
     replay: str = ""
     verdict: Verdict | None = None
+    result: Result | None = None
+    failure: Failure | None = None
 
     def __repr__(self) -> str:
         return f"<{self.id} of {self.job.subject}>"
@@ -95,14 +100,19 @@ class GeneratedCheck:
 
     def judge(self) -> Verdict:
         """Ask the subject and the checkers, and plant a fault where it is this check's turn."""
+        self.forget()
         if self.subject is not None:
             foreign.enter(self.job.subject, self.subject)
-        (result,) = DECODER.decode(run_job(msgspec.msgpack.encode(self.job)))
-        self.verdict, control = result.verdict, result.control
+        (self.result,) = DECODER.decode(run_job(msgspec.msgpack.encode(self.job)))
+        self.verdict, control = self.result.verdict, self.result.control
         if control is not None and not control.caught and self.verdict.status != "FAIL":
             reason = f"a planted fault went unnoticed: {control.fault} at {control.site}"
             self.verdict = Verdict("ERROR", reason)
         return self.verdict
+
+    def forget(self) -> None:
+        """Have found nothing yet."""
+        self.verdict = self.result = self.failure = None
 
     def conclude(self, verdict: Verdict) -> None:
         """Return where the verdict is PASS, raise where it is not."""
@@ -116,7 +126,8 @@ class GeneratedCheck:
     def report(self, verdict: Verdict) -> str:
         """A verdict that is bad, as a person reads it: what and where, then network and reason."""
         (spec,) = self.job.cases
-        failure = Failure(
+        minimal = self._minimal(verdict) if verdict.status == "FAIL" else None
+        self.failure = Failure(
             id=self.id,
             index=spec.index,
             lane=spec.lane,
@@ -124,14 +135,15 @@ class GeneratedCheck:
             seed=spec.seed,
             architecture=self.job.architecture,
             verdict=verdict,
-            minimal=self._minimal(verdict) if verdict.status == "FAIL" else None,
+            minimal=minimal and minimal[0],
+            minimal_verdict=minimal and minimal[1],
             cause=self._cause(verdict) if verdict.status == "FAIL" else "",
             replay=self.replay,
         )
         where = " ".join(word for word in (verdict.operator, verdict.tensor) if word)
         lines = [f"{verdict.status}{f'  {where}' if where else ''} in {self.id}"]
         lines.append(f"  {'subject':<10}{self.job.subject}")
-        lines += [f"  {label:<10}{value}" for label, value in facts(failure)]
+        lines += [f"  {label:<10}{value}" for label, value in facts(self.failure)]
         return printable("\n".join(lines), lines=True)
 
     def _cause(self, verdict: Verdict) -> str:
@@ -148,8 +160,8 @@ class GeneratedCheck:
         self.purse.left -= monotonic() - began
         return cause
 
-    def _minimal(self, verdict: Verdict) -> Architecture | None:
-        """The smallest network found that fails alike, in the time that there is for it.
+    def _minimal(self, verdict: Verdict) -> tuple[Architecture, Verdict] | None:
+        """The smallest network found that fails alike, in the time that there is, and how.
 
         By the numerical checkers, which have nothing to compile.
         """
@@ -167,11 +179,11 @@ class GeneratedCheck:
         (spec,) = self.job.cases
         try:
             case = draw_case(self.job.architecture, spec.seed, spec.lane, spec.dtype)
-            minimal, _ = shrink(case, verdict, judge_in_time)
+            minimal, reduced = shrink(case, verdict, judge_in_time)
         except Exception:  # then it is shown as it was found
             return None
         self.purse.left -= monotonic() - began
-        return minimal.architecture
+        return minimal.architecture, reduced
 
 
 def generate(
@@ -183,15 +195,19 @@ def generate(
     dtypes: Sequence[str] = (),
     checkers: Sequence[str] = (),
     timeout: float = ProgramLimits.answer,
+    limits: Limits | None = None,
+    exhaustive: bool = False,
+    programs: ProgramLimits | None = None,
 ) -> tuple[GeneratedCheck, ...]:
     """The checks for a subject: a name as `backproof check` takes it, or an object of Python.
 
     Their ids and cases follow from the seed, and more cases only add to them.  `timeout` is
-    the seconds in which a program must answer.  ValueError for what makes no sense, or where
-    no network is of what the subject declares; SubjectAbsent where it does not start.
+    the seconds in which a program must answer, whatever `programs` says.  ValueError for what
+    makes no sense, or where no network is of what the subject declares; SubjectAbsent where it
+    does not start.
     """
     _refuse_numbers(cases, seed, timeout)
-    programs = ProgramLimits(answer=timeout)
+    programs, limits = replace(programs or ProgramLimits(), answer=timeout), limits or Limits()
     entered = None if isinstance(subject, str) else PythonSubject(named(subject), subject)
     name = subject if entered is None else named(subject)
     can = (foreign.opened(name, programs) if entered is None else entered).capabilities
@@ -201,11 +217,29 @@ def generate(
         lanes=_known("lane", lanes, LANES),
         dtypes=_declared(_known("dtype", dtypes, DTYPES), can) or DTYPES,
         checkers=_known("checker", checkers, CHECKERS) or CHECKERS,
+        limits=limits,
+        exhaustive=exhaustive,
         subject=name,
         programs=programs,
     )
-    jobs, purse = _one_by_one(within(options, can)), Purse()
-    return tuple(GeneratedCheck(_id(job), job, entered, purse) for job in jobs)
+    if found := undeclared(limits, can):
+        raise ValueError(f"the subject does not declare the {found[0]} {found[1]}")
+    options, purse = within(options, can), Purse()
+    jobs = _one_by_one(options)
+    return tuple(GeneratedCheck(_id(job), job, options, entered, purse) for job in jobs)
+
+
+def undeclared(limits: Limits, can: Capabilities) -> tuple[str, str] | None:
+    """What is asked for by name and not declared: an operator, activation or loss, and its name."""
+    for what, asked, declared in (
+        ("operator", limits.operators, can.operators),
+        ("activation", limits.activations, can.operators),
+        ("loss", limits.losses, can.losses),
+    ):
+        for word in asked:
+            if declared is not None and word not in declared:
+                return what, word
+    return None
 
 
 def within(options: Options, can: Capabilities) -> Options:

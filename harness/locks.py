@@ -19,10 +19,10 @@ NAME = ".backproof.lock"
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, option: str = "--output") -> Iterator[None]:
     """Hold a folder for a run.  UsageProblem where another run does, OSError where none can."""
     path = folder / NAME
-    descriptor = _acquire(path, folder)
+    descriptor = _acquire(path, folder, option)
     try:
         yield
     finally:
@@ -31,7 +31,7 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _acquire(path: Path, folder: Path) -> int:
+def _acquire(path: Path, folder: Path, option: str) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -46,7 +46,7 @@ def _acquire(path: Path, folder: Path) -> int:
             holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "another"
             os.close(descriptor)
             raise UsageProblem(
-                f"--output {folder}: the run of process {holder} writes there; "
+                f"{option} {folder}: the run of process {holder} writes there; "
                 "give this one a folder of its own."
             ) from None
         except OSError:

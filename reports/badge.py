@@ -12,6 +12,7 @@ import msgspec
 
 from .events import AnyEvent
 from .exit_codes import ExitCode, outcome
+from .functions import counting
 from .summary import Summary, summarise
 
 LABEL = "gradients"
@@ -32,12 +33,13 @@ def message(summary: Summary) -> str:
     code, _ = outcome(summary)
     match code:
         case ExitCode.VERIFIED:
-            return f"verified {summary.counts['PASS']:,}"
+            return f"verified {summary.passed:,}"
         case ExitCode.WRONG:
             wrong = sum(f.verdict.status == "FAIL" for f in summary.failures)
+            wrong += sum(f.status == "FAIL" for f in counting(summary.functions))
             return f"wrong in {wrong:,}" if wrong else "wrong"
         case ExitCode.NOT_VERIFIED:
-            return "too little verified" if summary.counts["PASS"] else "nothing verified"
+            return "too little verified" if summary.passed else "nothing verified"
         case _:
             return code.name.lower().replace("_", " ")
 

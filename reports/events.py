@@ -18,6 +18,8 @@ from typing import Any, Literal
 import msgspec
 
 from ..architectures.architecture import Architecture
+from ..checkers.checks import Check
+from ..checkers.comparison import Status
 from ..checkers.verdict import Verdict
 
 VERSION = 2
@@ -158,6 +160,25 @@ class Replayed(Event, frozen=True, tag="replayed", kw_only=True):
     seconds: float = 0.0
 
 
+class FunctionChecked(Event, frozen=True, tag="function_checked", kw_only=True):
+    """One function's backward pass, checked by itself in the test `id` (format 3).
+
+    `point` says at which inputs, where these were drawn; `known` is the reason for which a
+    failure was expected, "" where none was.
+    """
+
+    id: str
+    function: str
+    status: Status
+    checks: tuple[Check, ...]
+    resolution: float | None = None
+    point: str = ""
+    seed: int = 0
+    known: str = ""
+    replay: str = ""
+    seconds: float = 0.0
+
+
 AnyEvent = (
     RunStarted
     | CaseFinished
@@ -167,6 +188,7 @@ AnyEvent = (
     | RunResumed
     | CaseKnown
     | Replayed
+    | FunctionChecked
 )
 
 

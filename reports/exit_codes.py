@@ -12,6 +12,7 @@ from collections.abc import Collection
 from enum import IntEnum
 
 from .comparing import Comparison
+from .functions import counted, sentence
 from .gate import BAD_REPLAYS, WORDS, budgets_of
 from .summary import Failure, Summary
 from .text import count, printable, resolution
@@ -57,6 +58,8 @@ def exit_code(
         )
     if wrong:
         return ExitCode.WRONG, _wrong(summary, wrong)
+    if said := sentence(summary.functions, "FAIL"):
+        return ExitCode.WRONG, said
     errors = [f for f in summary.failures if f.verdict.status == "ERROR"]
     if errors:
         cases = count(len(errors), "case")
@@ -67,6 +70,8 @@ def exit_code(
             f"The saved case {printable(broken[0].id)} ended in an error of the harness: "
             f"{printable(broken[0].reason).rstrip('.')}."
         )
+    if said := sentence(summary.functions, "ERROR"):
+        return ExitCode.ERROR, said
     controls = summary.controls
     if controls.missed:
         first = controls.missed[0]
@@ -79,9 +84,10 @@ def exit_code(
         return ExitCode.INTERRUPTED, (
             f"{word} after {count(summary.cases, 'case')}, none of which failed."
         )
-    passed = summary.counts["PASS"]
-    if not passed:
+    if not summary.passed:
         return ExitCode.NOT_VERIFIED, f"None of {count(summary.cases, 'case')} passed."
+    if said := sentence(summary.functions, "INCONCLUSIVE", "UNSUPPORTED", "TIMEOUT"):
+        return ExitCode.NOT_VERIFIED, said
     if summary.missed:
         return ExitCode.NOT_VERIFIED, summary.missed[0]
     unreached = [r for r in summary.replays if r.outcome == "not_reached" and not r.known]
@@ -157,7 +163,7 @@ def compared_headline(summary: Summary, comparison: Comparison) -> str:
 def headline(summary: Summary) -> str:
     """The outcome in one or two words."""
     code, _ = outcome(summary)
-    if code is ExitCode.NOT_VERIFIED and summary.counts["PASS"]:
+    if code is ExitCode.NOT_VERIFIED and summary.passed:
         return "TOO LITTLE VERIFIED"
     return _HEADLINES[code]
 
@@ -195,17 +201,21 @@ def _first(failures: list[Failure]) -> str:
 
 
 def _verified(summary: Summary) -> str:
+    if summary.functions and not summary.cases:
+        return counted(summary.functions) + "."
     passed, cases, worst = summary.counts["PASS"], summary.cases, summary.resolution.worst
-    sentence = f"{passed:,} of {count(cases, 'case')} passed"
+    said = f"{passed:,} of {count(cases, 'case')} passed"
     if worst is not None:
-        sentence += (
+        said += (
             f"; relative errors above {resolution(worst)} would have been caught"
             if worst
             else ", bit for bit"
         )
     controls = summary.controls
     if controls.planted:
-        sentence += f"; {controls.caught:,} of {count(controls.planted, 'planted fault')} caught"
+        said += f"; {controls.caught:,} of {count(controls.planted, 'planted fault')} caught"
+    if summary.functions:
+        said += f"; {counted(summary.functions)}"
     if summary.excused:
-        sentence += f"; {len(summary.excused):,} failed as is known"
-    return sentence + "."
+        said += f"; {len(summary.excused):,} failed as is known"
+    return said + "."

@@ -5,8 +5,8 @@ suite `backproof.networks` holds what no operator can be blamed for: errors and 
 subject that raised, a claim beyond values that does not hold; so each case is somewhere, and what
 failed is a failure somewhere.  A failure that a gate's baseline knows is skipped, as one that is
 expected.  The suite `backproof.controls` holds the negative controls, of which a missed one is a
-failure, `backproof.saved` the cases that a gate ran again.  Follows Ant's schema, which the
-looser ones of Jenkins and GitLab include.
+failure, `backproof.functions` what was checked by itself, `backproof.saved` the cases that a gate
+ran again.  Follows Ant's schema, which the looser ones of Jenkins and GitLab include.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from .events import (
     Replayed,
     RunStarted,
 )
+from .functions import CheckedFunction, functions
 from .gate import BAD_REPLAYS, WORDS, Replay, replays
 from .tallies import BAD, status_by_operator
 from .terminal import against
@@ -63,6 +64,8 @@ def dumps(events: Iterable[AnyEvent]) -> bytes:
     controls = [e for e in events if isinstance(e, ControlFinished)]
     for control in sorted(controls, key=lambda e: (e.index, e.id)):
         suites.setdefault("backproof.controls", []).append(_control(control))
+    for function in functions(events):
+        suites.setdefault("backproof.functions", []).append(_function(function))
     root = ElementTree.Element("testsuites")
     for i, (name, tests) in enumerate(suites.items()):
         root.append(_suite(i, name, tests, start))
@@ -157,6 +160,22 @@ def _replayed(r: Replay) -> ElementTree.Element:
         "\n".join((f"network: {r.architecture}", f"because: {why}")), lines=True
     )
     test.append(outcome)
+    return test
+
+
+def _function(f: CheckedFunction) -> ElementTree.Element:
+    """A function; a failure that was expected is skipped, with the reason."""
+    name = f"{f.id} {f.function}"
+    test = _element(
+        "testcase", name=name, classname="backproof.functions", time=_seconds(f.seconds)
+    )
+    if f.known and f.status != "PASS":
+        test.append(_element("skipped", message=f"expected: {f.known}", type=f.status))
+    elif f.status != "PASS":
+        outcome = _element(ELEMENT[f.status], message=f.reason or f.status, type=f.status)
+        if f.status in BAD and f.replay:
+            outcome.text = printable(f"{f.reason}\nreplay: {f.replay}", lines=True)
+        test.append(outcome)
     return test
 
 

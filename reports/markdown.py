@@ -13,6 +13,7 @@ from . import changes
 from .comparing import Changed, Comparison, compare
 from .events import AnyEvent
 from .exit_codes import compared, compared_headline, headline, outcome
+from .functions import CheckedFunction, counted, counting
 from .gate import BAD_REPLAYS, WORDS, kept
 from .inert import block, cell, code, prose
 from .mistakes import worst_first
@@ -28,8 +29,8 @@ FAILURES, CHANGES, TABLE = 35 * 2**14, 2**17, 2**15
 """Bytes for the failures, for what changed, and for one table.
 
 What changed has two tables within it.  There are four more; the missed controls, what a gate says,
-the failures that are known and how the run was made are each as large as a table at most:
-560 + 128 + 8 * 32 = 944 KiB, which leaves 80 KiB for the headings and the verdict.
+the failures that are known, the functions and how the run was made are each as large as a table
+at most: 560 + 128 + 9 * 32 = 976 KiB, which leaves 48 KiB for the headings and the verdict.
 """
 
 OPEN = 10
@@ -49,6 +50,7 @@ def dumps(events: Iterable[AnyEvent], old: Iterable[AnyEvent] | None = None) -> 
         *_missed(summary),
         *_gate(summary),
         *_failures(summary),
+        *_functions(summary.functions),
         *(() if comparison is None else _changes(comparison)),
         *_excused(summary),
         *_tables(summary),
@@ -155,6 +157,21 @@ def _failures(s: Summary) -> Iterator[str]:
         yield "</details>"
     if left:
         yield _left_out(left, "failure")
+
+
+def _functions(found: Sequence[CheckedFunction]) -> Iterator[str]:
+    """How those ended that were checked by themselves, and each that is bad."""
+    if not found:
+        return
+    yield "### Functions"
+    yield f"{counted(found).removeprefix('functions: ').capitalize()}."
+    bad = [
+        f"* {f.status}: {code(f.function, SHORT)} in {code(f.id, SHORT)}: {code(f.reason, SHORT)}"
+        for f in counting(found)
+        if f.status != "PASS"
+    ]
+    if bad:
+        yield _list(bad, TABLE, "function")
 
 
 def _failure(f: Failure) -> str:

@@ -22,6 +22,7 @@ from .events import (
     RunFinished,
     RunStarted,
 )
+from .functions import CheckedFunction, functions
 from .gate import Replay, budgets_of, missed, replays
 from .tallies import BAD, Claimed, Counts, Group, Reason, Resolutions, Row
 
@@ -89,10 +90,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     `undecided` is the share of the cases that were INCONCLUSIVE, UNSUPPORTED or TIMEOUT.
     `exit_code` and `reason` are None where the run was cut off before it said.  `started`
-    is in seconds since 1970; it, `seconds` and `cases_per_second` alone depend on the clock.
+    is in seconds since 1970; it, `cases_per_second` and all `seconds` alone depend on the clock.
     `failures` are those that count; `excused` are of a gate's baseline, and do not.  `missed`
     holds a sentence for each of its budgets that was not kept, `replays` the saved cases that it
-    ran again.
+    ran again, `functions` what was checked by itself.
     """
 
     subject: str
@@ -123,6 +124,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     excused: tuple[Failure, ...] = ()
     missed: tuple[str, ...] = ()
     replays: tuple[Replay, ...] = ()
+    functions: tuple[CheckedFunction, ...] = ()
+
+    @property
+    def passed(self) -> int:
+        """Cases and functions that are verified."""
+        return self.counts["PASS"] + sum(f.status == "PASS" for f in self.functions)
 
 
 def summarise(events: Iterable[AnyEvent]) -> Summary:
@@ -168,6 +175,7 @@ def summarise(events: Iterable[AnyEvent]) -> Summary:
         cases_per_second=len(cases) / seconds if seconds > 0 else 0.0,
         missed=missed(budgets, cases, covered) if budgets else (),
         replays=replays(_of(events, Replayed)),
+        functions=functions(events),
     )
 
 

@@ -19,6 +19,7 @@ from ..checkers.comparison import Comparison, Status
 from ..checkers.verdict import Verdict
 from .coverage import Coverage
 from .exit_codes import ExitCode, headline, outcome
+from .functions import CheckedFunction, counted, counting
 from .gate import BAD_REPLAYS, WORDS, kept
 from .mistakes import by_mistake
 from .summary import Controls, Failure, Summary
@@ -59,6 +60,7 @@ def render(summary: Summary, console: Console, folder: str | Path | None = None)
             console.print()
             console.print(_table(title, rows, console))
     _claims(summary.claims, console)
+    _functions(summary.functions, console)
     console.print()
     echo(console, (_LEGEND, "dim"))
     _undecided(summary, console)
@@ -209,6 +211,18 @@ def _claims(claims: Sequence[Claimed], console: Console) -> None:
     for name in never:
         text = f"  {name} was declared to fail, and did not in any case"
         echo(console, ("note", STYLES["INCONCLUSIVE"]), (printable(text), ""))
+
+
+def _functions(found: Sequence[CheckedFunction], console: Console) -> None:
+    """How the functions ended that were checked by themselves; a line for each that is bad."""
+    if not found:
+        return
+    console.print()
+    echo(console, (counted(found), ""))
+    bad = [f for f in counting(found) if f.status != "PASS"]
+    for f in bad[:PAGES]:
+        text = f"  {f.function} in {f.id}: {cut(f.reason, 300)}"
+        echo(console, (f.status, STYLES[f.status]), (printable(text), ""))
 
 
 def _coverage(coverage: Coverage, console: Console) -> None:

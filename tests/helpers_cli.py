@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from click.testing import CliRunner, Result
@@ -53,11 +54,13 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def on_a_terminal(*arguments: str, columns: int) -> tuple[int, str]:
-    """(exit code, all that appeared) of `backproof` in a pseudo-terminal."""
+def on_a_terminal(
+    *arguments: str, columns: int, program: Sequence[str] = PROGRAM
+) -> tuple[int, str]:
+    """(exit code, all that appeared) of `backproof`, or another, in a pseudo-terminal."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*PROGRAM, *arguments],
+        [*program, *arguments],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

@@ -37,7 +37,7 @@ from backproof.architectures.files import dumps, schema
 from backproof.checkers.verdict import Verdict
 from backproof.commands import replay as replay_command
 from backproof.commands.options import Duration
-from backproof.commands.session import prepare_folder
+from backproof.folders import prepare_folder
 from backproof.interruption import Interruption
 from backproof.planting import BY_NAME
 from backproof.reports import events

@@ -6,12 +6,12 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import msgspec
 import pytest
+from helpers_pytest import STRICT, Run, Verdicts, beside_my_net, decorated, ids, net, said_verdicts
 
 import backproof
 from backproof import generated_checks
@@ -26,107 +26,28 @@ from backproof.generated_checks import (
     excuse,
     generate,
 )
-from backproof.jobs import Job
+from backproof.in_pytest.options import OPTIONS
 from backproof.judging import ControlResult, Result
 from backproof.parametrizing import parametrize_with_checks
-from backproof.pytest_plugin import BUDGET_HELP, OPTIONS
 from backproof.reports.exit_codes import MAX_INCONCLUSIVE
+from backproof.settings import DEFAULTS
 from backproof.subjects import numpy_pair  # noqa: F401  a run within this one must not load it
 from backproof.subjects.capabilities import Capabilities, SubjectAbsent
 from backproof.subjects.process import Limits
 
 ROOT = Path(__file__).parents[1]
 
-MY_NET = """
-import backproof as bp
-
-class Net:
-    def describe(self):
-        return {"operators": ["dense", "tanh"], "losses": ["squared_error"], "penalties": [],
-                "dtypes": ["float64"], "graphs": False}
-
-    def gradients(self, case):
-        return bp.value_and_gradients(case)
-
-class Wrong(Net):
-    def gradients(self, case):
-        loss, found = super().gradients(case)
-        return loss, {n: 0.5 * g if n.endswith("bias") else g for n, g in found.items()}
-
-class Writes(Net):
-    def gradients(self, case):
-        found = super().gradients(case)
-        case.input.fill(0.0)
-        return found
-
-class WritesAsDeclared(Writes):
-    def describe(self):
-        return {**super().describe(), "expected_failures": {"caller's arrays": "saves a copy"}}
-
-class Undeclarable(Net):
-    def describe(self):
-        return {**super().describe(), "expected_failures": {"manners": "none"}}
-
-class Refuses(Net):
-    def gradients(self, case):
-        raise NotImplementedError("not today")
-
-class Picky(Net):
-    def gradients(self, case):
-        if case.lane == "exact":
-            raise NotImplementedError("not today")
-        return super().gradients(case)
-
-class Nothing(Net):
-    def describe(self):
-        return {"operators": ["tanh"]}
-
-def both(case):
-    return bp.value_and_gradients(case)
-"""
-
-STRICT = """
-[pytest]
-addopts = --strict-markers --strict-config -p no:hypothesispytest
-filterwarnings = error
-xfail_strict = true
-"""
-
-NUMERICAL = ("--backproof-checker=finite_differences,complex_step",)
-"""Nothing to import, nothing to compile."""
-
-Run = Callable[..., pytest.RunResult]
-
 
 @pytest.fixture
 def run(pytester: pytest.Pytester) -> Run:
     """pytest in this process, as strict as it can be, beside a module with subjects."""
-    pytester.makepyfile(my_net=MY_NET)
-    pytester.makeini(STRICT)
-    return lambda *arguments: pytester.runpytest_inprocess(*NUMERICAL, *arguments)
+    return beside_my_net(pytester)
 
 
 @pytest.fixture
-def verdicts(monkeypatch: pytest.MonkeyPatch) -> dict[int, Verdict]:
+def verdicts(monkeypatch: pytest.MonkeyPatch) -> Verdicts:
     """What the checks find, by number; PASS where nothing is said, so that nothing is computed."""
-    said: dict[int, Verdict] = {}
-
-    def judged(encoded: bytes) -> bytes:
-        (spec,) = msgspec.msgpack.decode(encoded, type=Job).cases
-        verdict = said.get(spec.index, Verdict("PASS", resolution=10.0 ** (spec.index - 15)))
-        return msgspec.msgpack.encode([Result(verdict, 0.0)])
-
-    monkeypatch.setattr(generated_checks, "run_job", judged)
-    monkeypatch.setattr(generated_checks, "REDUCING", 0.0)
-    return said
-
-
-def net(name: str = "Net", cases: int = 4) -> tuple[str, str]:
-    return f"--backproof-subject=py:my_net:{name}", f"--backproof-cases={cases}"
-
-
-def ids(result: pytest.RunResult) -> list[str]:
-    return [line for line in result.outlines if line.startswith("backproof::")]
+    return said_verdicts(monkeypatch)
 
 
 # --- items --------------------------------------------------------------------------------
@@ -200,7 +121,7 @@ def test_checks_are_selected_by_operator_lane_and_dtype(run: Run) -> None:
     assert all(re.search("-(generic|tie)-float32$", id) for id in drawn)
 
 
-def test_an_id_on_the_command_line_is_run_alone(run: Run, verdicts: dict[int, Verdict]) -> None:
+def test_an_id_on_the_command_line_is_run_alone(run: Run, verdicts: Verdicts) -> None:
     every = ids(run(*net(), "--collect-only", "-q"))
     run(*net(), every[2]).assert_outcomes(passed=1)
     run(*net(), every[2], every[0]).assert_outcomes(passed=2)
@@ -209,7 +130,7 @@ def test_an_id_on_the_command_line_is_run_alone(run: Run, verdicts: dict[int, Ve
 
 
 def test_checks_run_beside_the_tests_of_files(
-    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
     file = pytester.makepyfile(test_other="def test_other(): pass")
     run(*net()).assert_outcomes(passed=5)
@@ -221,7 +142,7 @@ def test_checks_run_beside_the_tests_of_files(
 
 
 def test_the_ini_file_names_subjects_unless_certain_files_are_asked_for(
-    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
     file = pytester.makepyfile(test_other="def test_other(): pass")
     settings = "backproof_subject =\n  py:my_net:Net\n  py:my_net:both\nbackproof_cases = 3\n"
@@ -235,7 +156,7 @@ def test_the_ini_file_names_subjects_unless_certain_files_are_asked_for(
 
 
 def test_expected_failures_of_the_ini_file_are_xfailed_and_strict(
-    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
     verdicts |= {n: Verdict("FAIL", "wrong") for n in (0, 1)}
     lines = "backproof_expected_failures =\n  *-000-*: issue 7: the bias\n  *-002-*: issue 8\n"
@@ -267,7 +188,7 @@ def test_an_expected_failure_that_makes_no_sense_is_a_usage_error(
 # --- statuses -----------------------------------------------------------------------------
 
 
-def test_each_status_has_its_outcome(run: Run, verdicts: dict[int, Verdict]) -> None:
+def test_each_status_has_its_outcome(run: Run, verdicts: Verdicts) -> None:
     others: tuple[Status, ...] = ("FAIL", "TIMEOUT", "ERROR", "INCONCLUSIVE", "UNSUPPORTED")
     verdicts |= {i: Verdict(status, f"why {i}") for i, status in enumerate(others, 1)}
     result = run(*net(cases=6), "-rs")
@@ -291,7 +212,7 @@ def test_a_subject_that_refuses_everything_is_skipped_and_nothing_was_verified(r
 
 
 def test_a_run_that_verified_nothing_is_not_green_whatever_else_passed(
-    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
     pytester.makepyfile(test_other="def test_other(): pass")
     verdicts |= {n: Verdict("INCONCLUSIVE", "too wide") for n in range(4)}
@@ -303,7 +224,7 @@ def test_a_run_that_verified_nothing_is_not_green_whatever_else_passed(
 
 
 def test_more_than_a_tenth_that_decides_nothing_is_too_much(
-    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
     verdicts[3] = Verdict("INCONCLUSIVE", "too wide")
     within = run(*net(cases=10))
@@ -321,7 +242,7 @@ def test_more_than_a_tenth_that_decides_nothing_is_too_much(
     assert run(*net(cases=10), "--backproof-max-inconclusive=0").ret == 5
 
 
-def test_the_budget_is_each_subject_s_own(run: Run, verdicts: dict[int, Verdict]) -> None:
+def test_the_budget_is_each_subject_s_own(run: Run, verdicts: Verdicts) -> None:
     """20 checks of the one would hide the only check of the other that was skipped."""
     decided = run(*net(cases=20), *net("both", 20))
     decided.assert_outcomes(passed=40)
@@ -331,9 +252,7 @@ def test_the_budget_is_each_subject_s_own(run: Run, verdicts: dict[int, Verdict]
     result.stdout.fnmatch_lines(["50.0% of 2 checks of py:my_net:both decided nothing; *"])
 
 
-def test_a_wrong_gradient_is_told_by_its_own_exit_code(
-    run: Run, verdicts: dict[int, Verdict]
-) -> None:
+def test_a_wrong_gradient_is_told_by_its_own_exit_code(run: Run, verdicts: Verdicts) -> None:
     verdicts |= {0: Verdict("FAIL", "wrong"), 1: Verdict("INCONCLUSIVE", "too wide")}
     result = run(*net())
     result.assert_outcomes(passed=2, failed=1, skipped=1)
@@ -355,7 +274,7 @@ def test_what_a_subject_declares_to_fail_beyond_values_passes_and_says_so(
         assert properties["backproof_expected"] == "caller's arrays: saves a copy"
 
 
-def test_x_stops_and_lf_runs_what_failed(run: Run, verdicts: dict[int, Verdict]) -> None:
+def test_x_stops_and_lf_runs_what_failed(run: Run, verdicts: Verdicts) -> None:
     verdicts[1] = Verdict("FAIL", "wrong")
     run(*net(), "-x").assert_outcomes(passed=1, failed=1)
     again = run(*net(), "--lf")
@@ -365,7 +284,7 @@ def test_x_stops_and_lf_runs_what_failed(run: Run, verdicts: dict[int, Verdict])
 
 
 def test_junit_tells_a_failure_from_an_error(
-    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
     verdicts |= {1: Verdict("FAIL", "wrong"), 2: Verdict("ERROR", "broken")}
     run(*net(), "--junitxml=junit.xml")
@@ -423,16 +342,16 @@ def test_a_program_is_asked_and_ended(run: Run, pytester: pytest.Pytester) -> No
         (("--backproof-subject=cmd:/no/such/program",), "*/no/such/program does not start"),
         (net("Absent"), "backproof: py:my_net:Absent: my_net has no Absent"),
         (net("Nothing"), "*py:my_net:Nothing: of 2000 random networks none is of what"),
-        (net(cases=0), "*py:my_net:Net: cases must be an integer of at least 1, got 0"),
-        ((*net(), "--backproof-seed=-1"), "*seed must be an integer from 0 to"),
-        ((*net(), "--backproof-timeout=nan"), "*timeout must be a positive number of seconds"),
-        ((*net(), "--backproof-cases=few"), "*invalid int value: 'few'"),
-        (("--backproof-max-inconclusive=2",), "*must be a share from 0 to 1, got 2.0"),
-        (("--backproof-max-inconclusive=nan",), "*must be a share from 0 to 1, got nan"),
+        (net(cases=0), "--backproof-cases=0: expected `int` >= 1."),
+        ((*net(), "--backproof-seed=-1"), "--backproof-seed=-1: expected `int` >= 0."),
+        ((*net(), "--backproof-timeout=nan"), "*timeout=nan: nan is not a number"),
+        ((*net(), "--backproof-cases=few"), "--backproof-cases=few: that is no number."),
+        (("--backproof-max-inconclusive=2",), "*inconclusive=2: expected `float` <= 1"),
+        (("--backproof-max-inconclusive=nan",), "*inconclusive=nan: nan is not a number"),
         (net("Undeclarable"), "*expected_failures: there is no check 'manners'; there are rep"),
-        ((*net(), "--backproof-lane=fast"), "*there is no lane 'fast': there are generic, exact"),
+        ((*net(), "--backproof-lane=fast"), "*lane=fast: there is no 'fast'; there are generic"),
         ((*net(), "--backproof-dtype=float32"), "*the subject declares float64 and not float32"),
-        ((*net(), "--backproof-checker=me"), "*there is no checker 'me'"),
+        ((*net(), "--backproof-checker=me"), "*step,me: there is no 'me'; there are finite"),
         ((*net(), "backproof::py:my_net:Net::x"), "*not found: backproof::py:my_net:Net::x"),
         (("backproof::py:my_net:Net",), "*names a check of no --backproof-subject"),
     ],
@@ -452,24 +371,10 @@ def test_a_setting_of_the_ini_file_that_is_no_number_is_a_usage_error(
     pytester.makeini(f"{STRICT}backproof_cases = few\n")
     result = run("--backproof-subject=py:my_net:Net")
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["*backproof_cases must be a number, got 'few'"])
+    result.stderr.fnmatch_lines(["ERROR: tox.ini: backproof_cases=few: that is no number."])
 
 
 # --- parameters of a test -------------------------------------------------------------------
-
-
-def decorated(pytester: pytest.Pytester, arguments: str, body: str = "check()") -> None:
-    pytester.makepyfile(
-        test_mine=f"""
-        import backproof
-        from my_net import *
-        quick = dict(cases=3, checkers=["finite_differences", "complex_step"])
-
-        @backproof.parametrize_with_checks({arguments})
-        def test_backward(check):
-            {body}
-        """
-    )
 
 
 def test_a_test_is_run_for_each_check_of_each_subject(run: Run, pytester: pytest.Pytester) -> None:
@@ -498,7 +403,7 @@ def test_a_wrong_subject_fails_at_the_line_of_the_test(run: Run, pytester: pytes
 
 
 def test_the_checks_of_a_test_count_as_the_items_do(
-    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
     verdicts |= {n: Verdict("INCONCLUSIVE", "too wide") for n in range(3)}
     decorated(pytester, "[Net], **quick")
@@ -518,7 +423,7 @@ def test_a_test_that_never_calls_its_check_fails(run: Run, pytester: pytest.Pyte
 
 
 def test_the_checks_of_a_test_run_without_the_plugin(
-    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
     verdicts |= {1: Verdict("FAIL", "wrong"), 2: Verdict("UNSUPPORTED", "not today")}
     decorated(pytester, "[Net], **quick")
@@ -532,6 +437,9 @@ def test_the_checks_of_a_test_run_without_the_plugin(
         ('["py:my_net:Absent"]', "backproof: py:my_net:Absent: * has no Absent"),
         ("[Nothing]", "backproof: Nothing: of 2000 random networks none is of what*"),
         ("[Net], lanes=['fast']", "backproof: Net: there is no lane 'fast': *"),
+        ("[Net], cases=0", "backproof: Net: cases must be an integer of at least 1, got 0"),
+        ("[Net], seed=-1", "backproof: Net: seed must be an integer from 0 to *, got -1"),
+        ("[Net], timeout=0", "backproof: Net: timeout must be a positive number of *, got 0"),
         ("[Net], expected_failures={'warp': 'slow'}", "backproof: Net: there is no operator *"),
     ],
 )
@@ -564,7 +472,7 @@ def checks(cases: int = 4) -> tuple[GeneratedCheck, ...]:
     return generate(backproof.value_and_gradients, cases=cases)
 
 
-def test_a_check_is_called_without_any_test_runner(verdicts: dict[int, Verdict]) -> None:
+def test_a_check_is_called_without_any_test_runner(verdicts: Verdicts) -> None:
     verdicts |= {
         1: Verdict("FAIL", "wrong"), 2: Verdict("ERROR", "broken"),
         3: Verdict("INCONCLUSIVE", "too wide"),
@@ -638,10 +546,11 @@ def test_an_object_that_is_no_subject_is_refused() -> None:
 
 
 def test_the_help_states_the_defaults() -> None:
-    words = {name: text for name, _, text in OPTIONS}
+    words = {option.name: option.help for option in OPTIONS}
     assert f"[default: {CASES}]" in words["cases"]
-    assert f"[default: {Limits.answer:.0f}]" in words["timeout"]
-    assert f"[default: {MAX_INCONCLUSIVE}]" in BUDGET_HELP
+    assert f"[default: {Limits.answer:.0f}s]" in words["timeout"]
+    assert f"[default: {MAX_INCONCLUSIVE}]" in words["max-inconclusive"]
+    assert f"[default: {DEFAULTS['seed']}]" in words["seed"]
 
 
 def test_the_plugin_imports_nothing_but_pytest_until_it_is_used() -> None:
@@ -733,7 +642,7 @@ def test_the_fixture_checks_a_function_with_a_seed_of_the_test_s_own(
 
 
 def test_the_examples_of_the_tutorial_are_tests(
-    run: Run, pytester: pytest.Pytester, verdicts: dict[int, Verdict]
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
     text = (ROOT / "docs" / "pytest.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

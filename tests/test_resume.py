@@ -17,8 +17,8 @@ from helpers_cli import QUICK, invoke, run_into, sentence, start
 from backproof import campaign, resuming
 from backproof.architectures.generation import Limits
 from backproof.campaign import run
-from backproof.commands.session import holding
 from backproof.errors import UsageProblem
+from backproof.folders import holding
 from backproof.jobs import Options
 from backproof.locks import NAME
 from backproof.reports import events

@@ -12,7 +12,7 @@ from backproof.commands.options import Duration, read_options, with_options
 from backproof.commands.session import conclude
 from backproof.errors import Command, UsageProblem
 from backproof.foreign import SubjectAbsent, opened
-from backproof.generated_checks import within
+from backproof.generated_checks import undeclared, within
 from backproof.jobs import NoNetwork, Options
 from backproof.planting import is_ours
 from backproof.subjects.capabilities import Capabilities
@@ -111,12 +111,6 @@ def _refuse_undeclared(options: Options, can: Capabilities, given: dict[str, Any
         if reason := can.refuses(options.architecture):
             raise UsageProblem(f"--architecture {given['architecture']}: {reason}.")
         return
-    limits = options.limits
-    for option, asked, declared in (
-        ("operator", limits.operators, can.operators),
-        ("activation", limits.activations, can.operators),
-        ("loss", limits.losses, can.losses),
-    ):
-        undeclared = [] if declared is None else [w for w in asked if w not in declared]
-        if undeclared:
-            raise UsageProblem(f"--{option} {undeclared[0]}: the subject does not declare it.")
+    if found := undeclared(options.limits, can):
+        option, word = found
+        raise UsageProblem(f"--{option} {word}: the subject does not declare it.")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,19 +14,18 @@ import rich_click as click
 from rich.console import Console
 
 from backproof import resuming
-from backproof.architectures.cases import DTYPES, LANES
 from backproof.baseline import Entry
 from backproof.campaign import run
-from backproof.errors import ERROR, UsageProblem, show
+from backproof.errors import ERROR, show
+from backproof.folders import holding, prepare_folder, unwriteable
 from backproof.interruption import Interruption
 from backproof.jobs import Options
-from backproof.locks import locked
 from backproof.replaying import Saved
 from backproof.reports.events import AnyEvent
 from backproof.reports.progress import LiveProgress
 from backproof.reports.summary import Summary
 from backproof.reports.terminal import render
-from backproof.reports.write import COMPARISON, REPORTS, EventWriter, write, write_all
+from backproof.reports.write import EventWriter, write, write_all
 from backproof.versions import versions
 
 
@@ -60,18 +58,6 @@ def conclude(
     sys.exit(code)
 
 
-@contextlib.contextmanager
-def holding(folder: Path) -> Iterator[None]:
-    """Make a folder and keep other runs out of it.  UsageProblem where that cannot be."""
-    with contextlib.ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked(folder))
-        except OSError as error:
-            raise _unwriteable(folder, error) from None
-        yield
-
-
 def resumed(folder: Path, options: Options, session: Session) -> Session:
     """The session with what stands of the run in the folder, if it was interrupted there."""
     found = resuming.earlier(folder)
@@ -82,12 +68,8 @@ def resumed(folder: Path, options: Options, session: Session) -> Session:
     try:
         resuming.rewrite(folder, kept)
     except OSError as error:
-        raise _unwriteable(folder, error) from None
+        raise unwriteable(folder, error) from None
     return replace(session, before=tuple(kept), spent=resuming.spent(found))
-
-
-def _unwriteable(folder: Path, error: OSError) -> UsageProblem:
-    return UsageProblem(f"--output {folder}: {error.strerror or 'cannot be written'}.")
 
 
 def recorded(arguments: list[str]) -> str:
@@ -104,32 +86,6 @@ def recorded(arguments: list[str]) -> str:
         ):
             kept.append(shlex.quote(word))
     return " ".join(kept)
-
-
-def prepare_folder(folder: Path) -> Path:
-    """Make the folder of a run, empty of an earlier run's reports.  UsageProblem if it cannot."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        events = folder / "events.ndjson"
-        if events.exists():
-            for old in (
-                events,
-                *(folder / name for name in (*REPORTS, COMPARISON)),
-                *_saved(folder),
-            ):
-                old.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # not there, or with others' files in it
-                (folder / "failures").rmdir()
-        events.touch()
-    except OSError as error:
-        raise _unwriteable(folder, error) from None
-    return folder
-
-
-def _saved(folder: Path) -> Iterator[Path]:
-    """The failures that an earlier run saved, and nobody else's files."""
-    name = re.compile(rf"case-\d{{5,}}-({'|'.join(LANES)})-({'|'.join(DTYPES)})\.(json|py|md)")
-    return (path for path in (folder / "failures").glob("case-*") if name.fullmatch(path.name))
 
 
 def run_into(

@@ -82,7 +82,7 @@ def test_of_many_failures_the_first_are_shown(run: Run, verdicts: Verdicts) -> N
 def test_an_unnoticed_fault_is_told(
     run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backproof.campaign.run_control", lambda case, checkers: Unseen)
+    monkeypatch.setattr("backproof.judging.run_control", lambda case, checkers: Unseen)
     result = run(*net(cases=11), REPORT, "-k", "010")
     result.assert_outcomes(errors=1, deselected=10)
     result.stdout.fnmatch_lines(["1 broken in the harness", "unnoticed: halved planted at loss, *"])

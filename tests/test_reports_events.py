@@ -145,7 +145,7 @@ def test_a_folder_of_a_run_is_read_by_its_events(tmp_path: Path) -> None:
 
 
 def test_the_format_is_always_written() -> None:
-    assert b'"format":3' in events.encode(streams.started())
+    assert b'"format":2' in events.encode(streams.started())
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

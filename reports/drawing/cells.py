@@ -17,8 +17,11 @@ LARGEST = 34
 """Of a cell's sides."""
 
 LIMITS = (0.1, 1.0, 1e2, 1e4, 1e8)
-CLASSES = ("up to 0.1", "up to 1", "up to 100", "up to 1e4", "up to 1e8", "more")
+CLASSES = ("up to 0.1", "up to 1", "up to 100", "up to 1e4", "up to 1e8", "more than 1e8")
 """Of error over bound: the first two are right."""
+
+DEEP = 4
+"""The first class whose colour is too deep for a dark cross."""
 
 MOST_ROWS = 8
 """Entries in the table below."""
@@ -44,7 +47,10 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Heat:
-    """The cells, squares of `side`, a path of crosses on the wrong ones, and the worst entries."""
+    """The cells, squares of `side`, paths of crosses on the wrong ones, and the worst entries.
+
+    `crosses` are those on light colours, `deep_crosses` those on deep ones.
+    """
 
     tensor: str
     shape: tuple[int, ...]
@@ -53,6 +59,7 @@ class Heat:
     side: float
     cells: tuple[Cell, ...]
     crosses: str
+    deep_crosses: str
     wrong: int
     total: int
     levels: tuple[tuple[int, str], ...]
@@ -83,7 +90,8 @@ def heat(c: Cells) -> Heat:
         height=round(side * -(-len(cells) // c.columns), 1),
         side=side,
         cells=cells,
-        crosses="".join(_cross(cell, side) for cell in wrong),
+        crosses="".join(_cross(cell, side) for cell in wrong if cell.level < DEEP),
+        deep_crosses="".join(_cross(cell, side) for cell in wrong if cell.level >= DEEP),
         wrong=len(wrong),
         total=len(cells),
         levels=tuple((i, words) for i, words in enumerate(CLASSES) if i in found),

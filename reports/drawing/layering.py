@@ -3,7 +3,8 @@
 1. A node's rank is the longest way to it; a source stands just above the first that takes it.
 2. An edge over several ranks gets a place in each of them, so that it runs beside what it skips.
 3. Within a rank the order is by the mean place of the neighbours, above and below in turn.
-4. Across, each place wants the mean of its neighbours' and must keep its distance from the next.
+4. Across, each place wants the mean of its neighbours', those above and those below in turn, so
+   that a chain is straight at once, and must keep its distance from the next in its rank.
    With o_i the sum of the distances before place i, x_i - o_i must not fall, and the least
    squares under that are isotonic regression: adjacent violators are pooled at their mean.
 """
@@ -142,8 +143,9 @@ def _align(
             edge += widths[key] + apart
         x |= {key: offsets[key] - (edge - apart) / 2 for key in row}
     for sweep in range(ALIGNMENTS):
-        for row in rows if sweep % 2 == 0 else reversed(rows):
-            near = {k: [n for side in links[k] for n in side] for k in row}
+        side = sweep % 2
+        for row in rows if side == 0 else reversed(rows):
+            near = {k: links[k][side] for k in row}
             wanted = [
                 (sum(x[n] for n in near[k]) / len(near[k]) if near[k] else x[k]) - offsets[k]
                 for k in row

@@ -178,6 +178,8 @@ class _Graph:
         self._connect(source, dot, wrong=name == self.tensor)
         for slot in uses:
             marked = slot.name == self.tensor
+            if self._place(slot.site) == source:  # both ends are among those not drawn
+                continue
             if self._there(slot.site) or (dot, self._place(slot.site), 0) not in self.edges:
                 self._connect(dot, self._place(slot.site), wrong=marked)
 
@@ -296,11 +298,13 @@ def _sorted(
     """Every node after those whose edges it takes, else in the order in which they are."""
     found: dict[str, tuple[float, float]] = {}
     while len(found) < len(sizes):
-        found |= {
+        ready = {
             n: size
             for n, size in sizes.items()
             if n not in found and all(a in found for a, b in edges if b == n)
         }
+        assert ready, "a network has no cycle"
+        found |= ready
     return found
 
 

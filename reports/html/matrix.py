@@ -83,7 +83,10 @@ def _said(case: CaseFinished) -> Iterator[tuple[str, str, Status, float | None, 
     of_all = status_by_operator(case)
     kept = defaultdict(list)
     for c in case.verdict.comparisons:
-        for operator in _operators_of(case.architecture, c.tensor):
+        operators = _operators_of(case.architecture, c.tensor)
+        if c.tensor == case.verdict.tensor:  # where it was looked for, another than makes it
+            operators.add(case.verdict.operator)
+        for operator in operators:
             kept[operator, c.checker].append(c)
     for v in case.verdict.checkers:
         for operator, status in of_all.items():

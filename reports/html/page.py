@@ -10,6 +10,7 @@ Lists are cut where they have taken their share of 5 MB, and say by how much.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -73,8 +74,13 @@ def dumps(events: Iterable[AnyEvent]) -> bytes:
     )
     evidence = {e.id: e.evidence for e in events if isinstance(e, FailureSaved) and e.evidence}
     operators = {name: i for i, name in enumerate(row.name for row in summary.operators)}
-    environment = _environment(summary, operators)
-    parts: Any = environment.get_template("parts.jinja").module
+    shared = {
+        "s": summary,
+        "statuses": _shown(summary),
+        "operators": operators,
+        "operators_of": _operators_of(operators),
+    }
+    parts: Any = _environment().get_template("parts.jinja").make_module(shared)
 
     failures = tuple(shown(summary, evidence))
     sections, _ = _fitting(map(parts.failure, failures[:MOST_FAILURES]), SECTIONS)
@@ -82,25 +88,30 @@ def dumps(events: Iterable[AnyEvent]) -> bytes:
     rows, more_failures = _fitting(map(parts.failure_row, rest), ROWS)
     listed = _listed(cases)
     case_rows, cut = _fitting(map(parts.case_row, listed), CASES)
-    page = environment.get_template("report.html.jinja").render(
-        code=int(code),
-        verified=code is ExitCode.VERIFIED,
-        headline=headline(summary),
-        reason=reason,
-        started=f"{datetime.fromtimestamp(summary.started, UTC):%Y-%m-%d %H:%M UTC}",
-        sections=sections,
-        failure_rows=rows,
-        more_failures=more_failures,
-        failing=_tally(f.failure.verdict.status for f in failures),
-        first=failures[0] if failures else None,
-        case_rows=case_rows,
-        more_cases=len(cases) - len(listed) + cut,
-        listed=_tally(c.verdict.status for c in listed[: len(case_rows)]),
-        matrix=matrix(cases),
-        agreement=agreement(cases),
-        histograms=_histograms(cases),
-        accuracy=_accuracy(cases),
-        timeline=timeline.timeline(cases, summary.started),
+    page = (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            shared,
+            code=int(code),
+            verified=code is ExitCode.VERIFIED,
+            headline=headline(summary),
+            reason=reason,
+            started=f"{datetime.fromtimestamp(summary.started, UTC):%Y-%m-%d %H:%M UTC}",
+            sections=sections,
+            failure_rows=rows,
+            more_failures=more_failures,
+            failing=_tally(f.failure.verdict.status for f in failures),
+            first=failures[0] if failures else None,
+            case_rows=case_rows,
+            more_cases=len(cases) - len(listed) + cut,
+            listed=_tally(c.verdict.status for c in listed[: len(case_rows)]),
+            matrix=matrix(cases),
+            agreement=agreement(cases),
+            histograms=_histograms(cases),
+            accuracy=_accuracy(cases),
+            timeline=timeline.timeline(cases, summary.started),
+        )
     )
     return page.encode()
 
@@ -126,7 +137,9 @@ def _tally(statuses: Iterable[Status]) -> Counts:
 # --- the templates ------------------------------------------------------------------------
 
 
-def _environment(summary: Summary, operators: dict[str, int]) -> jinja2.Environment:
+@functools.cache
+def _environment() -> jinja2.Environment:
+    """The templates, compiled once."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_source),
         autoescape=True,
@@ -156,10 +169,6 @@ def _environment(summary: Summary, operators: dict[str, int]) -> jinja2.Environm
         "bad_replay": lambda replay: replay.outcome in BAD_REPLAYS,
     }
     environment.globals |= {
-        "s": summary,
-        "statuses": _shown(summary),
-        "operators": operators,
-        "operators_of": _operators_of(operators),
         "signs": SIGNS,
         "words": WORDS,
         "histogram_size": (WIDTH, HEIGHT),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from backproof.architectures import losses
 from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture
@@ -310,3 +312,24 @@ def hostile() -> list[AnyEvent]:
                 expected=HOSTILE, verdict=bad),
         finished(1, HOSTILE),
     ]  # fmt: skip
+
+
+def large() -> list[AnyEvent]:
+    """10,000 cases, 2,000 failures of many kinds, each with all the evidence there can be."""
+    full = cells(
+        shape=(16, 16), columns=16, given=(0.1234567890123,) * 256,
+        accepted=(0.2345678901234,) * 256, error=(0.111,) * 256, bound=(1e-15,) * 256,
+    )  # fmt: skip
+    evidence = Evidence(found=full, minimal=full, steps=steps())
+    events: list[AnyEvent] = [started()]
+    for i in range(10_000):
+        if i % 5:
+            events.append(case(i, passed()))
+            continue
+        bad = failed()
+        bad = msgspec.structs.replace(
+            bad, reason=f"{bad.reason} {i}", tensor=f"layers.{i % 3}.bias"
+        )
+        events.append(case(i, bad))
+        events.append(saved(f"case-{i}", evidence=evidence, cause="equals the reference"))
+    return events

@@ -348,7 +348,7 @@ def test_cases_are_counted_as_time_goes_by() -> None:
     ]
     drawn = timeline.timeline(cases, 1_700_000_000.0)
     assert drawn is not None and drawn.seconds == 40
-    assert {line.group: line.count for line in drawn.lines} == {"passed": 30, "wrong or broken": 10}
+    assert {line.group: line.count for line in drawn.lines} == {"passed": 30, "failed": 10}
     for line in drawn.lines:
         points = [tuple(map(float, p.split(","))) for p in line.points.split()]
         assert points[0] == (timeline.LEFT, timeline.HEIGHT - timeline.BOTTOM)

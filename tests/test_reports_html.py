@@ -15,7 +15,6 @@ from backproof.checkers.comparison import Comparison
 from backproof.checkers.verdict import CheckerVerdict, OperatorVerdict, Verdict
 from backproof.reports import html as html_report
 from backproof.reports.events import AnyEvent, CaseFinished, FailureSaved
-from backproof.reports.evidence import Evidence
 from backproof.reports.html import page as made
 from backproof.reports.html.agreement import Pair, agreement
 from backproof.reports.html.matrix import Cell, matrix
@@ -398,29 +397,8 @@ def test_a_large_and_hostile_run_stays_below_5_mb() -> None:
     assert "rarer reasons not shown" in text
 
 
-def large() -> list[AnyEvent]:
-    """10,000 cases, 2,000 failures of many kinds, each with all the evidence there can be."""
-    full = streams.cells(
-        shape=(16, 16), columns=16, given=(0.1234567890123,) * 256,
-        accepted=(0.2345678901234,) * 256, error=(0.111,) * 256, bound=(1e-15,) * 256,
-    )  # fmt: skip
-    evidence = Evidence(found=full, minimal=full, steps=streams.steps())
-    events: list[AnyEvent] = [streams.started()]
-    for i in range(10_000):
-        if i % 5:
-            events.append(streams.case(i, streams.passed()))
-            continue
-        bad = streams.failed()
-        bad = msgspec.structs.replace(
-            bad, reason=f"{bad.reason} {i}", tensor=f"layers.{i % 3}.bias"
-        )
-        events.append(streams.case(i, bad))
-        events.append(streams.saved(f"case-{i}", evidence=evidence, cause="equals the reference"))
-    return events
-
-
 def test_ten_thousand_cases_stay_below_5_mb_and_every_failure_has_a_line() -> None:
-    source = html_report.dumps(large())
+    source = html_report.dumps(streams.large())
     assert len(source) < 5_000_000
     found = Page(source)
     rows = found.classed("row")

@@ -16,8 +16,8 @@ MOST_POINTS = 160
 
 GROUPS = {
     "passed": ("PASS",),
-    "wrong or broken": ("FAIL", "ERROR"),
-    "decided nothing": ("INCONCLUSIVE", "UNSUPPORTED", "TIMEOUT"),
+    "failed": ("FAIL", "ERROR"),
+    "undecided": ("INCONCLUSIVE", "UNSUPPORTED", "TIMEOUT"),
 }
 
 

@@ -101,8 +101,9 @@ def evidence_of(
         return None
     try:
         subject = subject_named(asked.subject, asked.programs)
-        both = [(case, verdict, subject(case)[1]) for case, verdict in (found, minimal)]
-        return evidence(*both, asked.checkers)
+        return evidence(
+            (*found, subject(found[0])[1]), (*minimal, subject(minimal[0])[1]), asked.checkers
+        )
     except Exception:
         return None
 

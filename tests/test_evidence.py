@@ -18,13 +18,13 @@ from backproof.architectures.generation import Limits
 from backproof.campaign import run
 from backproof.checkers import finite_differences as fd
 from backproof.checkers.probe import Probe
-from backproof.checkers.verdict import Verdict, reference_subject, verify
+from backproof.checkers.verdict import CheckerName, Verdict, reference_subject, verify
 from backproof.evidence import evidence
 from backproof.jobs import Options
 from backproof.reports.events import AnyEvent, FailureSaved, decode, encode
 from backproof.reports.evidence import CELLS, COLUMNS, Evidence
 
-CHECKERS = ("finite_differences", "complex_step")
+CHECKERS: tuple[CheckerName, ...] = ("finite_differences", "complex_step")
 
 TANH = network(ops.Dense(5), ops.Tanh(), ops.Dense(2), input=(4, 3))
 
@@ -144,7 +144,7 @@ def test_what_is_not_finite_is_the_worst(value: float) -> None:
     assert encode(again) == encode(event)
 
 
-@pytest.mark.parametrize("shape", [(40, 40), (3, 100), (300, 2), (1, 1000)])
+@pytest.mark.parametrize("shape", [(40, 40), (3, 100), (300, 2), (1, 900)])
 def test_a_large_tensor_is_blocks_each_with_its_worst_entry(shape: tuple[int, int]) -> None:
     rows, columns = shape
     case = draw_case(network(ops.Dense(rows), input=(1, columns)), 3, "generic", "float64")

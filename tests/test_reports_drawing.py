@@ -350,7 +350,8 @@ def test_cases_are_counted_as_time_goes_by() -> None:
     assert drawn is not None and drawn.seconds == 40
     assert {line.group: line.count for line in drawn.lines} == {"passed": 30, "failed": 10}
     for line in drawn.lines:
-        points = [tuple(map(float, p.split(","))) for p in line.points.split()]
+        pairs = (p.split(",") for p in line.points.split())
+        points = [(float(x), float(y)) for x, y in pairs]
         assert points[0] == (timeline.LEFT, timeline.HEIGHT - timeline.BOTTOM)
         assert points[-1] == (timeline.WIDTH - timeline.RIGHT, line.y)
         assert points == sorted(points, key=lambda p: (p[0], -p[1]))

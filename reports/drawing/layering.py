@@ -87,7 +87,7 @@ def _ranks(sizes: Mapping[str, Size], edges: Sequence[Edge]) -> dict[str, int]:
     rank = dict.fromkeys(sizes, 0)
     for name in sizes:
         rank[name] = max((rank[a] + 1 for a, b in edges if b == name), default=0)
-    for name in reversed(sizes):
+    for name in reversed(list(sizes)):
         if not any(b == name for _, b in edges):
             rank[name] = min((rank[b] - 1 for a, b in edges if a == name), default=0)
     first = min(rank.values(), default=0)

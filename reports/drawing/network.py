@@ -114,8 +114,8 @@ class _Graph:
         a = self.a
         if self.tensor == "loss":
             return "loss"
-        slots = (a.named_slots[self.tensor],) if self.tensor in a.named_slots else ()
-        slots = slots or a.slots_of(self.tensor)
+        named = a.named_slots.get(self.tensor)
+        slots = a.slots_of(self.tensor) if named is None else (named,)
         if not slots:
             return self._named_like()
         if self.operator == FAN_OUT or operator_at(a, slots[0].site) == self.operator:

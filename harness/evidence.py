@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from backproof.architectures.cases import Case
@@ -21,7 +22,7 @@ from backproof.checkers.probe import Probe
 from backproof.checkers.verdict import CheckerName, Verdict
 from backproof.entry_by_entry import Entries, compared, digits_of
 from backproof.reference.arrays import Array
-from backproof.reports.evidence import CELLS, COLUMNS, Cells, Evidence, Steps
+from backproof.reports.evidence import CELLS, SIDE, Cells, Evidence, Steps
 
 POWERS = range(6, -45, -1)
 """Of two, from the largest step that the checker tries: 64 of it, and down to where a step is
@@ -36,14 +37,18 @@ def evidence(found: Asked, minimal: Asked, checkers: Sequence[CheckerName]) -> E
     """What there is to draw of a failure as it was found, and of the minimal one.
 
     Nothing is of the loss, which is one number, nor of a gradient that is missing or has another
-    shape.  Where all is exact, and the one step is 1, there are entries and no steps.
+    shape.  The steps are those of the minimal network, unless its numbers are so small that no
+    step errs at all.
     """
     before, after = _compared(*found, checkers), _compared(*minimal, checkers)
-    case, verdict, _ = minimal
+    steps = after and _steps(minimal[0], minimal[1].tensor, *after)
+    if before and (steps is None or not any(steps.errors)):
+        seen = _steps(found[0], found[1].tensor, *before)
+        steps = steps if seen is None else msgspec.structs.replace(seen, found=True)
     return Evidence(
         found=before and _cells(found[1].tensor, *before),
-        minimal=after and _cells(verdict.tensor, *after),
-        steps=None if after is None or bit_for_bit(case) else _steps(case, verdict.tensor, *after),
+        minimal=after and _cells(minimal[1].tensor, *after),
+        steps=steps,
     )
 
 
@@ -69,9 +74,9 @@ def _ratios(entries: Entries) -> Array:
 def _cells(tensor: str, given: Array, entries: Entries) -> Cells:
     across = given.shape[-1] if given.ndim else 1
     down = given.size // across
-    wide = -(-across // COLUMNS)
+    wide = -(-across // SIDE)
     columns = -(-across // wide)
-    tall = -(-down // (CELLS // columns))
+    tall = -(-down // min(CELLS // columns, SIDE))
     ratios, errors = _ratios(entries).reshape(down, across), entries.error.reshape(down, across)
     chosen = [
         _worst(ratios, errors, rows, cols)
@@ -116,7 +121,13 @@ def _worst(ratios: Array, errors: Array, rows: slice, cols: slice) -> int:
 
 
 def _steps(case: Case, tensor: str, given: Array, entries: Entries) -> Steps | None:
-    """Of the worst entry; None where complex step finds no slope that is finite, or no step does."""
+    """Of the worst entry.
+
+    None where all is exact with the one step 1, and where complex step, or every step, finds no
+    finite slope.
+    """
+    if bit_for_bit(case):
+        return None
     everything = slice(0, given.size)
     ratios, errors = _ratios(entries).reshape(1, -1), entries.error.reshape(1, -1)
     worst = _worst(ratios, errors, slice(0, 1), everything)

@@ -11,8 +11,8 @@ import msgspec
 CELLS = 256
 """Of a tensor as a matrix; of a larger one each cell stands for a block of entries."""
 
-COLUMNS = 32
-"""Of them side by side: what a phone's width can show."""
+SIDE = 32
+"""Of them side by side, or one below the other: what a phone can show."""
 
 
 class Cells(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,9 +39,11 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
     `errors` are against complex step, which needs no subtraction, at `steps`, which fall.  The
     checker tries those from `largest` on, six halvings down, and extrapolates; its `chosen`
     value uses none below that step, and errs by `error` within `bound`.  `subject` is how far
-    the subject is off.
+    the subject is off.  `found` says that it is not of the minimal network, in whose small numbers
+    nothing may be rounded, but of the one that was found.
     """
 
+    found: bool = False
     tensor: str
     entry: tuple[int, ...]
     steps: tuple[float, ...]
@@ -54,8 +56,8 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Each where there is something to say: `found` is of the network as it was found, the other
-    two of the minimal one, whose worst entry `steps` is about."""
+    """Each where there is something to say: `found` is of the network as it was found, `minimal`
+    of the smallest one; `steps` is about the worst entry of either."""
 
     found: Cells | None = None
     minimal: Cells | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ from backproof.checkers.verdict import CheckerName, Verdict, reference_subject, 
 from backproof.evidence import evidence
 from backproof.jobs import Options
 from backproof.reports.events import AnyEvent, FailureSaved, decode, encode
-from backproof.reports.evidence import CELLS, COLUMNS, Evidence
+from backproof.reports.evidence import CELLS, SIDE, Evidence
 
 CHECKERS: tuple[CheckerName, ...] = ("finite_differences", "complex_step")
 
@@ -109,6 +110,27 @@ def test_the_ladder_s_value_is_the_checker_s_own() -> None:
     assert np.abs(ladder.slopes - right)[-1] < np.abs(ladder.slopes - right)[0]
 
 
+def test_where_no_step_errs_in_the_minimal_network_the_one_that_was_found_is_asked() -> None:
+    wrong = scaled("layers.0.weight", 1.5)
+    found = asked(draw_case(TANH, 3, "generic", "float64"), wrong)
+    linear = asked(
+        draw_case(
+            network(ops.Dense(1), input=(1, 1), loss=ls.WeightedSum()), 3, "generic", "float64"
+        ),
+        wrong,
+    )
+    ones = {name: np.ones_like(value) for name, value in linear[0].parameters.items()}
+    targets = {site: np.ones_like(value) for site, value in linear[0].targets.items()}
+    short = replace(linear[0], parameters=ones, input=np.ones((1, 1)), targets=targets)
+    minimal = (short, linear[1], wrong(short)[1])
+    steps = evidence(found, minimal, CHECKERS).steps
+    assert steps is not None and steps.found and any(steps.errors)
+    steps = evidence(minimal, minimal, CHECKERS).steps
+    assert steps is not None and not any(steps.errors)
+    steps = evidence(minimal, found, CHECKERS).steps
+    assert steps is not None and not steps.found
+
+
 def test_where_all_is_exact_there_is_no_v() -> None:
     case = draw_case(network(ops.Dense(3), input=(2, 2)), 3, "exact", "float64")
     found = of(case, scaled("layers.0.bias", 3.0))
@@ -151,7 +173,11 @@ def test_a_large_tensor_is_blocks_each_with_its_worst_entry(shape: tuple[int, in
     wrong = rows - 1, columns - 2
     found = of(case, scaled("layers.0.weight", 2.0, wrong)).found
     assert found is not None and found.shape == shape
-    assert len(found.given) <= CELLS and found.columns <= COLUMNS
+    assert (
+        len(found.given) <= CELLS
+        and found.columns <= SIDE
+        and len(found.given) <= SIDE * found.columns
+    )
     tall, wide = found.block
     assert -(-columns // wide) == found.columns
     assert -(-rows // tall) * found.columns == len(found.given)

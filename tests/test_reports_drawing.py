@@ -287,16 +287,36 @@ def test_tensors_that_are_left_out_are_counted() -> None:
 
 def test_cells_are_wrong_where_the_error_is_beyond_its_bound() -> None:
     found = cells.heat(streams.cells())
-    assert [c.level for c in found.cells] == [0, 5, 0, 5, 2]
-    assert found.wrong == 3 and found.crosses.count("M") == 1
-    assert found.deep_crosses.count("M") == 2
-    assert [level for level, _ in found.levels] == [0, 2, 5]
+    assert [c.level for c in found.cells] == [0, 5, 0, 6, 2]
+    assert found.wrong == 3
+    assert [path.count("M") for path in found.crosses] == [1, 2]
+    words = ["up to 0.1", "1e0 to 1e3", "1e11 to 1e15", "no bound, or not finite"]
+    assert [said for _, said, _ in found.levels] == words
+    assert [squares.count("M") for *_, squares in found.levels] == [2, 1, 1, 1]
     assert [e.where for e in found.worst[:3]] == ["(3,)", "(1,)", "(4,)"]
+
+
+def test_the_colours_are_spread_over_the_errors_that_there_are() -> None:
+    error = tuple(10.0**k for k in range(-3, 9))
+    found = cells.heat(streams.cells(shape=(12,), columns=12, given=error, accepted=error,
+                                     error=error, bound=(1.0,) * 12))  # fmt: skip
+    levels = [c.level for c in found.cells]
+    assert levels == [0, 0, 0, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert [said for _, said, _ in found.levels][2:] == [
+        "1e1 to 1e3", "1e3 to 1e5", "1e5 to 1e7", "1e7 to 1e9",
+    ]  # fmt: skip
 
 
 def test_on_the_exact_lane_every_difference_is_beyond_its_bound() -> None:
     found = cells.heat(streams.cells(bound=(0.0,) * 5, error=(0.0, 1e-16, 0.0, 0.0, 0.0)))
-    assert [c.level for c in found.cells] == [0, 5, 0, 0, 0]
+    assert [c.level for c in found.cells] == [0, 6, 0, 0, 0]
+
+
+def test_a_tall_tensor_is_no_taller_than_it_is_wide() -> None:
+    many = (1.0,) * 32
+    found = cells.heat(streams.cells(shape=(32, 1), columns=1, given=many, accepted=many,
+                                     error=many, bound=many))  # fmt: skip
+    assert found.height <= cells.HEIGHT and found.side > 6
 
 
 def test_an_entry_is_named_by_its_index() -> None:
@@ -352,12 +372,12 @@ def test_cases_are_counted_as_time_goes_by() -> None:
     for line in drawn.lines:
         pairs = (p.split(",") for p in line.points.split())
         points = [(float(x), float(y)) for x, y in pairs]
-        assert points[0] == (timeline.LEFT, timeline.HEIGHT - timeline.BOTTOM)
-        assert points[-1] == (timeline.WIDTH - timeline.RIGHT, line.y)
+        assert list(points[0]) == [timeline.LEFT, timeline.HEIGHT - timeline.BOTTOM]
+        assert list(points[-1]) == [timeline.WIDTH - timeline.RIGHT, line.y]
         assert points == sorted(points, key=lambda p: (p[0], -p[1]))
     assert [t.label for t in drawn.ticks] == ["0 s", "10 s", "20 s", "30 s", "40 s"]
     labels = sorted(line.label_y for line in drawn.lines)
-    assert all(b - a >= 24 for a, b in itertools.pairwise(labels))
+    assert all(b - a >= timeline.APART for a, b in itertools.pairwise(labels))
 
 
 def test_thousands_of_cases_are_a_short_line() -> None:

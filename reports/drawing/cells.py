@@ -12,23 +12,28 @@ from typing import NamedTuple
 
 from ..evidence import Cells
 
-WIDTH = 420
+WIDTH, HEIGHT = 420, 260
 LARGEST = 34
 """Of a cell's sides."""
 
-LIMITS = (0.1, 1.0, 1e2, 1e4, 1e8)
-CLASSES = ("up to 0.1", "up to 1", "up to 100", "up to 1e4", "up to 1e8", "more than 1e8")
-"""Of error over bound: the first two are right."""
+RIGHT = (0.1, 1.0)
+"""Error over bound of the classes 0 and 1, which are right, at most."""
+
+WORST, ENDLESS = 5, 6
+"""The class of the worst error that has a finite bound, and of what has none or is not finite."""
+
+MOST_CLASSES = 4
+"""Of wrong entries, each of so many decades; the deepest colour is always that of the worst."""
 
 DEEP = 4
-"""The first class whose colour is too deep for a dark cross."""
+"""The first class whose colour wants a cross of the other kind."""
 
 MOST_ROWS = 8
 """Entries in the table below."""
 
 
 class Cell(NamedTuple):
-    """A rectangle of a class of CLASSES."""
+    """The corner of a square, and the class of its colour."""
 
     x: float
     y: float
@@ -47,9 +52,10 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Heat:
-    """The cells, squares of `side`, paths of crosses on the wrong ones, and the worst entries.
+    """The cells, squares of `side`, crosses on the wrong ones, and the worst entries.
 
-    `crosses` are those on light colours, `deep_crosses` those on deep ones.
+    `levels` are the classes that occur, each with its words and the path of its squares;
+    `crosses` are paths of those below DEEP, and from there on.
     """
 
     tensor: str
@@ -58,11 +64,10 @@ class Heat:
     height: float
     side: float
     cells: tuple[Cell, ...]
-    crosses: str
-    deep_crosses: str
+    crosses: tuple[str, str]
     wrong: int
     total: int
-    levels: tuple[tuple[int, str], ...]
+    levels: tuple[tuple[int, str, str], ...]
     block: tuple[int, int]
     worst: tuple[Entry, ...]
 
@@ -75,26 +80,37 @@ class Heat:
 def heat(c: Cells) -> Heat:
     """The map of a tensor's cells."""
     ratios = [_ratio(e, b) for e, b in zip(c.error, c.bound, strict=True)]
-    side = round(min(LARGEST, WIDTH / c.columns), 1)
+    rows = -(-len(ratios) // c.columns)
+    side = round(min(LARGEST, WIDTH / c.columns, HEIGHT / rows), 1)
+    high, step = _decades(ratios)
     cells = tuple(
-        Cell(round(k % c.columns * side, 1), round(k // c.columns * side, 1), _level(ratio))
+        Cell(
+            round(k % c.columns * side, 1),
+            round(k // c.columns * side, 1),
+            _level(ratio, high, step),
+        )
         for k, ratio in enumerate(ratios)
     )
-    wrong = [cell for cell in cells if cell.level > 1]
+    wrong = [cell for cell, ratio in zip(cells, ratios, strict=True) if ratio > 1]
     order = sorted(range(len(ratios)), key=lambda k: (-ratios[k], -c.error[k]))
     found = {cell.level for cell in cells}
     return Heat(
         tensor=c.tensor,
         shape=c.shape,
         width=side * c.columns,
-        height=round(side * -(-len(cells) // c.columns), 1),
+        height=round(side * rows, 1),
         side=side,
         cells=cells,
-        crosses="".join(_cross(cell, side) for cell in wrong if cell.level < DEEP),
-        deep_crosses="".join(_cross(cell, side) for cell in wrong if cell.level >= DEEP),
+        crosses=(
+            "".join(_cross(cell, side) for cell in wrong if cell.level < DEEP),
+            "".join(_cross(cell, side) for cell in wrong if cell.level >= DEEP),
+        ),
         wrong=len(wrong),
         total=len(cells),
-        levels=tuple((i, words) for i, words in enumerate(CLASSES) if i in found),
+        levels=tuple(
+            (level, _words(level, high, step), _squares(cells, level, side))
+            for level in sorted(found)
+        ),
         block=c.block,
         worst=tuple(
             Entry(_where(c, k), c.given[k], c.accepted[k], c.error[k], c.bound[k])
@@ -111,8 +127,34 @@ def _ratio(error: float, bound: float) -> float:
     return math.inf if math.isnan(ratio) else ratio
 
 
-def _level(ratio: float) -> int:
-    return sum(ratio > limit for limit in LIMITS)
+def _decades(ratios: Sequence[float]) -> tuple[int, int]:
+    """The power of ten at which class WORST ends, and of how many decades each class is."""
+    shown = [math.log10(r) for r in ratios if 1 < r < math.inf] or [0.0]
+    low, high = math.floor(min(shown)), math.floor(max(shown)) + 1
+    return high, -(-(high - low) // MOST_CLASSES)
+
+
+def _level(ratio: float, high: int, step: int) -> int:
+    if ratio <= RIGHT[1]:
+        return int(ratio > RIGHT[0])
+    if ratio == math.inf:
+        return ENDLESS
+    return WORST + 1 + math.floor((math.log10(ratio) - high) / step)
+
+
+def _words(level: int, high: int, step: int) -> str:
+    if level < len(RIGHT):
+        return f"up to {RIGHT[level]:g}"
+    if level == ENDLESS:
+        return "no bound, or not finite"
+    end = high - (WORST - level) * step
+    return f"1e{max(end - step, 0)} to 1e{end}"
+
+
+def _squares(cells: Sequence[Cell], level: int, side: float) -> str:
+    return "".join(
+        f"M{c.x:g} {c.y:g}h{side:g}v{side:g}h{-side:g}z" for c in cells if c.level == level
+    )
 
 
 def _cross(cell: Cell, side: float) -> str:

@@ -20,11 +20,11 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 8, 22, 34
 LOWEST, HIGHEST = -24, 12
 """Decades beyond these are counted in the last bar at that end."""
 
-LABELS = 6
+LABELS = 5
 """About how many labels fit under the axis."""
 
 
-APART = 36
+APART = 46
 """How far labels must be from each other not to touch."""
 
 

@@ -22,8 +22,8 @@ from .layering import lay_out
 MOST_LAYERS = 24
 """Layers that are drawn; a reader follows no more."""
 
-MOST_CHARACTERS = 34
-"""Of a line in a box."""
+MOST_CHARACTERS, MOST_SMALL = 34, 42
+"""Of a box's first line, and of the smaller ones below it."""
 
 CHARACTER, SMALL = 7.3, 6.1
 """Widths of a character: 12 and 10 units high, in a monospaced face."""
@@ -276,11 +276,11 @@ def _named(part: Any) -> Iterator[str]:
     if getattr(part, "share", ""):
         words["share"] = part.share
     if words:
-        yield _cut(", ".join(f"{key}={value}" for key, value in words.items()))
+        yield _cut(", ".join(f"{key}={value}" for key, value in words.items()), MOST_SMALL)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}\u2026"
+def _cut(text: str, most: int = MOST_CHARACTERS) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}\u2026"
 
 
 def _size(kind: Kind, lines: tuple[str, ...]) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from ..evidence import Steps
 from .scale import LogScale, Mark, log_scale
 
 WIDTH, HEIGHT = 420, 250
-LEFT, RIGHT, TOP, BOTTOM = 50, 14, 30, 40
+LEFT, RIGHT, TOP, BOTTOM = 58, 14, 34, 42
 ZERO = 16
 """Room below the least decade, for errors that are 0."""
 
@@ -23,7 +23,7 @@ class Vee:
 
     `band` is from where to where the checker tries steps; `chosen` the place of its value,
     `bound` the height of its bound, `subject` that of the subject's error; None for none.
-    `linear` says that no step truncates.
+    `linear` says that no step truncates, `exact` that none rounds either.
     """
 
     points: str
@@ -37,6 +37,7 @@ class Vee:
     zero: float | None
     least: tuple[float, float]
     linear: bool
+    exact: bool
 
 
 def vee(s: Steps) -> Vee:
@@ -64,6 +65,7 @@ def vee(s: Steps) -> Vee:
         zero=floor if any_zero else None,
         least=(least[1], least[0]),
         linear=all(e == 0 for h, e in zip(s.steps, s.errors, strict=True) if h >= s.largest),
+        exact=not any(s.errors),
     )
 
 

@@ -11,6 +11,9 @@ from .scale import Mark
 WIDTH, HEIGHT = 420, 190
 LEFT, RIGHT, TOP, BOTTOM = 46, 92, 14, 34
 
+APART = 34
+"""Of the labels' lines, each of two rows."""
+
 MOST_POINTS = 160
 """Of one line."""
 
@@ -83,7 +86,7 @@ def _apart(lines: Sequence[Line]) -> tuple[Line, ...]:
     placed: list[Line] = []
     lowest = float(HEIGHT)
     for line in sorted(lines, key=lambda line: -line.y):
-        label_y = min(line.label_y, lowest - 24)
+        label_y = min(line.label_y, lowest - APART)
         placed.append(Line(line.group, line.count, line.points, line.y, label_y))
         lowest = label_y
     return tuple(placed)

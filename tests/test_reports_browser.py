@@ -250,6 +250,24 @@ def test_the_skip_link_is_first_and_is_seen_when_it_has_the_focus(
     assert browser.value(place) >= 0
 
 
+@pytest.mark.parametrize("width", [390, 1200])
+def test_no_word_of_a_chart_is_cut_off(
+    browser: Browser, reports: dict[str, Path], width: int
+) -> None:
+    """A drawing shows nothing beyond its frame; but for signs of less than a pixel's width."""
+    browser.look(width, 900, phone=width == 390)
+    for name in ("gated", "every_status", "clean"):
+        browser.open(reports[name])
+        browser.value(OPEN_ALL)
+        cut = browser.value(
+            "[...document.querySelectorAll('svg text')].filter(t => {"
+            "const frame = t.closest('svg').getBoundingClientRect();"
+            "const r = t.getBoundingClientRect();"
+            "return r.left < frame.left - 1 || r.right > frame.right + 1}).map(t => t.outerHTML)"
+        )
+        assert cut == []
+
+
 def test_a_label_of_a_graph_is_inside_its_box(browser: Browser, reports: dict[str, Path]) -> None:
     """Widths are reckoned from the number of characters; here they are measured."""
     browser.look(1200, 900)

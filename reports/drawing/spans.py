@@ -14,7 +14,7 @@ from ...checkers.comparison import Comparison
 from .scale import Mark, log_scale
 
 WIDTH = 420
-LEFT, RIGHT, TOP, BOTTOM = 20, 20, 6, 34
+LEFT, RIGHT, TOP, BOTTOM = 26, 26, 6, 38
 ROW = 36
 
 MOST = 8

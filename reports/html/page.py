@@ -288,7 +288,7 @@ def _histograms(cases: Sequence[CaseFinished]) -> list[dict[str, Any]]:
         {
             "title": "Resolution of the cases that passed",
             "says": "The further left, the smaller an error would have been caught.",
-            "axis": "smallest relative error that would have been caught",
+            "axis": "smallest relative error caught",
             "unit": "cases",
             "chart": histogram(resolutions, int(decade), f"{CONCLUSIVE:.0%}", "exact"),
         },

@@ -22,7 +22,7 @@ from backproof.checkers.probe import Probe
 from backproof.checkers.verdict import CheckerName, Verdict
 from backproof.entry_by_entry import Entries, compared, digits_of
 from backproof.reference.arrays import Array
-from backproof.reports.evidence import CELLS, SIDE, Cells, Evidence, Steps
+from backproof.reports.evidence import CELLS, FEW, SIDE, Cells, Evidence, Steps
 
 POWERS = range(6, -45, -1)
 """Of two, from the largest step that the checker tries: 64 of it, and down to where a step is
@@ -46,8 +46,8 @@ def evidence(found: Asked, minimal: Asked, checkers: Sequence[CheckerName]) -> E
         seen = _steps(found[0], found[1].tensor, *before)
         steps = steps if seen is None else msgspec.structs.replace(seen, found=True)
     return Evidence(
-        found=before and _cells(found[1].tensor, *before),
-        minimal=after and _cells(minimal[1].tensor, *after),
+        found=before and _cells(found[1].tensor, *before, CELLS),
+        minimal=after and _cells(minimal[1].tensor, *after, FEW),
         steps=steps,
     )
 
@@ -71,12 +71,12 @@ def _ratios(entries: Entries) -> Array:
 # --- entries ------------------------------------------------------------------------------
 
 
-def _cells(tensor: str, given: Array, entries: Entries) -> Cells:
+def _cells(tensor: str, given: Array, entries: Entries, most: int) -> Cells:
     across = given.shape[-1] if given.ndim else 1
     down = given.size // across
     wide = -(-across // SIDE)
     columns = -(-across // wide)
-    tall = -(-down // min(CELLS // columns, SIDE))
+    tall = -(-down // min(most // columns, SIDE))
     ratios, errors = _ratios(entries).reshape(down, across), entries.error.reshape(down, across)
     chosen = [
         _worst(ratios, errors, rows, cols)

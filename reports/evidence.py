@@ -1,7 +1,7 @@
 """What a saved failure carries for its drawings, entry by entry and step by step.
 
-All of it is of the tensor that is blamed, and small: CELLS bounds the cells, so that an event's
-line stays below 30 kB.
+All of it is of the tensor that is blamed, and small: a cell takes 70 characters at most, so that
+CELLS and FEW of them and the steps stay below 25 kB.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ import msgspec
 
 CELLS = 256
 """Of a tensor as a matrix; of a larger one each cell stands for a block of entries."""
+
+FEW = 64
+"""Of the minimal network's tensor."""
 
 SIDE = 32
 """Of them side by side, or one below the other: what a phone can show."""

@@ -62,6 +62,13 @@ class Shown:
         cells = self.evidence.found or self.evidence.minimal
         return None if cells is None else heat(cells)
 
+    def smallest(self) -> Heat | None:
+        """The entries of the minimal network's tensor, where it is not the one of `heat`."""
+        cells = self.evidence.minimal
+        if cells is None or self.evidence.found in (None, cells):
+            return None
+        return heat(cells)
+
     def vee(self) -> Vee | None:
         """Error against step size, of the minimal network."""
         return None if self.evidence.steps is None else vee(self.evidence.steps)

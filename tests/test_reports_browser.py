@@ -18,7 +18,7 @@ from backproof.reports.summary import summarise
 FOUND = executable()
 pytestmark = pytest.mark.skipif(FOUND is None, reason="no Chromium or Chrome on PATH")
 
-TAB, SPACE, ARROW_RIGHT = ("Tab", 9), (" ", 32), ("ArrowRight", 39)
+TAB, ARROW_RIGHT, ARROW_DOWN = ("Tab", 9), ("ArrowRight", 39), ("ArrowDown", 40)
 
 OPEN_ALL = "document.querySelectorAll('details').forEach(d => d.open = true)"
 
@@ -204,6 +204,14 @@ def test_the_filters_obey_the_keyboard(browser: Browser, reports: dict[str, Path
     assert 0 < len(shown(browser, "#failures section.row")) < before
     outline = "getComputedStyle(document.querySelector('#failures-FAIL + span')).outlineStyle"
     assert browser.value(outline) == "solid"
+    browser.press(*TAB)
+    assert browser.value("document.activeElement.id") == "failures-operator"
+    browser.press(*ARROW_DOWN)
+    first = summarise(streams.gated()).operators[0].name
+    chosen = "document.activeElement.selectedOptions[0].textContent"
+    assert browser.value(chosen) == first == "add"
+    (only,) = shown(browser, "#failures section.row")
+    assert "case-32" in only
 
 
 FOCUS = """(() => {

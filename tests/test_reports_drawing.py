@@ -366,7 +366,7 @@ def test_cases_are_counted_as_time_goes_by() -> None:
     cases = [
         streams.case(i, streams.failed() if i % 4 == 0 else streams.passed()) for i in range(1, 41)
     ]
-    drawn = timeline.timeline(cases, 1_700_000_000.0)
+    drawn = timeline.timeline(cases, [(1_700_000_000.0, 0.0)])
     assert drawn is not None and drawn.seconds == 40
     assert {line.group: line.count for line in drawn.lines} == {"passed": 30, "failed": 10}
     for line in drawn.lines:
@@ -381,7 +381,9 @@ def test_cases_are_counted_as_time_goes_by() -> None:
 
 
 def test_thousands_of_cases_are_a_short_line() -> None:
-    drawn = timeline.timeline([streams.case(i, streams.passed()) for i in range(9_999)], 1.6e9)
+    drawn = timeline.timeline(
+        [streams.case(i, streams.passed()) for i in range(9_999)], [(1.6e9, 0.0)]
+    )
     assert drawn is not None and len(drawn.lines[0].points.split()) <= timeline.MOST_POINTS + 3
     assert drawn.ticks[0].label == "0 h" and len(drawn.ticks) <= 6
 
@@ -389,6 +391,15 @@ def test_thousands_of_cases_are_a_short_line() -> None:
 @pytest.mark.parametrize("started", [0.0, 1_700_000_050.0])
 def test_no_clock_no_drawing(started: float) -> None:
     cases = [streams.case(i, streams.passed()) for i in range(3)]
-    assert timeline.timeline(cases, started) is None
-    assert timeline.timeline(cases[:1], 1.0) is None
+    assert timeline.timeline(cases, [(started, 0.0)]) is None
+    assert timeline.timeline(cases[:1], [(1.0, 0.0)]) is None
     assert math.isfinite(cases[0].at)
+
+
+def test_an_interruption_is_no_time_of_the_run() -> None:
+    before = [streams.case(i, streams.passed()) for i in range(1, 11)]
+    after = [streams.case(i, streams.passed(), at=1_700_009_000.0 + i) for i in range(1, 11)]
+    starts = [(1_700_000_000.0, 0.0), (1_700_009_000.0, 10.0)]
+    drawn = timeline.timeline([*before, *after], starts)
+    assert drawn is not None and drawn.seconds == 20
+    assert drawn.lines[0].count == 20

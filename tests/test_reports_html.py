@@ -115,6 +115,11 @@ def test_no_status_is_told_by_its_colour_alone(name: str) -> None:
             )
 
 
+@every_run
+def test_the_same_events_give_the_same_bytes(name: str) -> None:
+    assert html_report.dumps(run(name)) == html_report.dumps(iter(run(name)))
+
+
 # --- the verdict ------------------------------------------------------------------------
 
 

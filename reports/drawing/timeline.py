@@ -43,16 +43,24 @@ class Timeline:
     top: int
 
 
-def timeline(cases: Sequence[CaseFinished], started: float) -> Timeline | None:
-    """None where the events do not say when, or all are of one moment."""
-    timed = sorted((c for c in cases if c.at), key=lambda c: c.at)
-    if not started or len(timed) < 2:
-        return None
-    seconds = timed[-1].at - started
-    if seconds <= 0 or timed[0].at < started:
+Start = tuple[float, float]
+"""When a run began or went on, and how many seconds it had taken before."""
+
+
+def timeline(cases: Sequence[CaseFinished], starts: Sequence[Start]) -> Timeline | None:
+    """None where the events do not say when, or all are of one moment.
+
+    What passed between an interruption and `--resume` is no time of the run.
+    """
+    begun = sorted(start for start in starts if start[0])
+    timed = [(t, c) for c in cases if (t := _elapsed(c.at, begun)) is not None]
+    timed.sort(key=lambda pair: pair[0])
+    seconds = timed[-1][0] if timed else 0.0
+    if len(timed) < 2 or seconds <= 0:
         return None
     groups = {
-        g: [c.at - started for c in timed if c.verdict.status in s] for g, s in GROUPS.items()
+        group: [t for t, c in timed if c.verdict.status in statuses]
+        for group, statuses in GROUPS.items()
     }
     top = max(map(len, groups.values()))
     lines: list[Line] = []
@@ -62,6 +70,11 @@ def timeline(cases: Sequence[CaseFinished], started: float) -> Timeline | None:
             y = _up(len(times), top)
             lines.append(Line(group, len(times), points, y, y))
     return Timeline(_apart(lines), _ticks(seconds), seconds, top)
+
+
+def _elapsed(at: float, begun: Sequence[Start]) -> float | None:
+    """Seconds of the run itself at a time of day; None before it began."""
+    return next((at - start + before for start, before in reversed(begun) if at >= start), None)
 
 
 def _across(t: float, seconds: float) -> float:

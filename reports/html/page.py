@@ -27,7 +27,7 @@ from ...checkers.comparison import CONCLUSIVE, Comparison, Status
 from .. import text
 from ..drawing import cells, spans, steps, timeline
 from ..drawing.histogram import HEIGHT, WIDTH, decades, histogram
-from ..events import AnyEvent, CaseFinished, FailureSaved
+from ..events import AnyEvent, CaseFinished, FailureSaved, RunResumed, RunStarted
 from ..exit_codes import ExitCode, headline, outcome
 from ..gate import BAD_REPLAYS, WORDS
 from ..summary import BAD, STATUSES, Counts, Summary, status_by_operator, summarise
@@ -110,10 +110,16 @@ def dumps(events: Iterable[AnyEvent]) -> bytes:
             agreement=agreement(cases),
             histograms=_histograms(cases),
             accuracy=_accuracy(cases),
-            timeline=timeline.timeline(cases, summary.started),
+            timeline=timeline.timeline(cases, _starts(events)),
         )
     )
     return page.encode()
+
+
+def _starts(events: Sequence[AnyEvent]) -> list[timeline.Start]:
+    """When the run began, and when it went on after an interruption."""
+    begun = [(e.at, 0.0) for e in events if isinstance(e, RunStarted)]
+    return begun + [(e.at, e.seconds) for e in events if isinstance(e, RunResumed)]
 
 
 def _fitting(rendered: Iterable[Markup], budget: int) -> tuple[list[Markup], int]:

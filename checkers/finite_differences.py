@@ -24,8 +24,9 @@ The largest step is a quarter of the distance over which the loss keeps its scal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import gamma
+from typing import NamedTuple
 
 import numpy as np
 
@@ -79,7 +80,14 @@ def romberg(plus: Array, minus: Array, h: Array, noise: Array) -> tuple[Array, A
     the error of each phi.  Returns two arrays of shape (d,); the bound is infinite where
     nothing finite was found.
     """
+    best, bound, _ = _romberg(plus, minus, h, noise)
+    return best, bound
+
+
+def _romberg(plus: Array, minus: Array, h: Array, noise: Array) -> tuple[Array, Array, Array]:
+    """As `romberg`, and the smallest step of the entry that was taken; NaN where none was."""
     best, bound = np.full(h.shape, np.nan), np.full(h.shape, np.inf)
+    finest = np.full(h.shape, np.nan)
     row: list[Array] = []
     gain: list[Array] = []
     with np.errstate(all="ignore"):
@@ -95,7 +103,8 @@ def romberg(plus: Array, minus: Array, h: Array, noise: Array) -> tuple[Array, A
                 error = change + noise * gain[j]
                 better = error < bound
                 best, bound = np.where(better, row[j], best), np.where(better, error, bound)
-    return best, bound
+                finest = np.where(better, step, finest)
+    return best, bound, finest
 
 
 def along(probe: Probe, name: str, directions: Array, shrink: float = 1.0) -> tuple[Array, Array]:
@@ -103,6 +112,14 @@ def along(probe: Probe, name: str, directions: Array, shrink: float = 1.0) -> tu
 
     `shrink` scales the steps: a second look takes others, and is strict about the grain.
     """
+    value, bound, _ = _along(probe, name, directions, shrink)
+    return value, bound
+
+
+def _along(
+    probe: Probe, name: str, directions: Array, shrink: float
+) -> tuple[Array, Array, tuple[Array, Array]]:
+    """As `along`; and the largest step tried, and the smallest that the value is made of."""
     reach, grain = probe.reach(name, directions, strict=shrink != 1.0)
     h = shrink * reach / 4
     steps = h[:, None] / 2.0 ** np.arange(LEVELS)
@@ -112,8 +129,34 @@ def along(probe: Probe, name: str, directions: Array, shrink: float = 1.0) -> tu
     with np.errstate(all="ignore"):
         seen = np.maximum(ec_noise(phi[2 * LEVELS :]), probe.noise(name))
         noise = np.maximum(3 * seen, UNIT * np.max(np.abs(phi), axis=0))
-    value, bound = romberg(phi[:LEVELS], phi[LEVELS : 2 * LEVELS], h, noise)
-    return value, np.where(h > GRAINS * grain, bound, np.inf)
+    value, bound, finest = _romberg(phi[:LEVELS], phi[LEVELS : 2 * LEVELS], h, noise)
+    return value, np.where(h > GRAINS * grain, bound, np.inf), (h, finest)
+
+
+class Ladder(NamedTuple):
+    """Plain central differences at many steps, beside what the checker makes of its own.
+
+    `steps` fall by powers of two, `slopes` are the quotients at them.  The checker tried the
+    steps from `largest` down to 2^(1 - LEVELS) of it, and takes `value`, within `bound`, from
+    a corner of its tableau whose smallest step is `chosen`.
+    """
+
+    steps: Array
+    slopes: Array
+    largest: float
+    chosen: float
+    value: float
+    bound: float
+
+
+def ladder(probe: Probe, name: str, direction: Array, powers: Sequence[int]) -> Ladder:
+    """The slope along one direction of the tensor's shape, at the largest step times 2^powers."""
+    value, bound, (h, finest) = _along(probe, name, direction[None], 1.0)
+    steps = float(h[0]) * 2.0 ** np.asarray(powers, dtype=float)
+    phi = _evaluate(probe, name, direction[None], np.concatenate([steps, -steps])[None])[:, 0]
+    with np.errstate(all="ignore"):
+        slopes = (phi[: len(steps)] - phi[len(steps) :]) / (2 * steps)
+    return Ladder(steps, slopes, float(h[0]), float(finest[0]), float(value[0]), float(bound[0]))
 
 
 def _evaluate(probe: Probe, name: str, directions: Array, t: Array) -> Array:

@@ -40,11 +40,12 @@ NAMES: Mapping[str, str] = {
 class Entries:
     """A tensor's gradient by everybody, entry by entry.
 
-    `error` and `bound` are, at each entry, those of the checker whose error is largest for
-    its bound; `wrong` says where enough of them disagree.
+    `error`, `bound` and `accepted` are, at each entry, those of the checker whose error is
+    largest for its bound; `wrong` says where enough of them disagree.
     """
 
     said: Mapping[str, Array]
+    accepted: Array
     error: Array
     bound: Array
     wrong: Array
@@ -66,7 +67,7 @@ def compared(
     ratios = {name: ratio_of(errors[name], bounds[name]) for name in said}
     if not said:
         nothing = np.full(given.shape, np.nan)
-        return Entries({}, nothing, nothing, np.zeros(given.shape, bool))
+        return Entries({}, nothing, nothing, nothing, np.zeros(given.shape, bool))
     names = list(said)
     table = np.stack([np.nan_to_num(ratios[n], nan=np.inf) for n in names])
     first = np.argmax(table, axis=0)
@@ -76,7 +77,7 @@ def compared(
         stacked = np.stack([values[n] for n in names])
         return np.asarray(np.take_along_axis(stacked, first[None], axis=0)[0])
 
-    return Entries(said, pick(errors), pick(bounds), wrong)
+    return Entries(said, pick(said), pick(errors), pick(bounds), wrong)
 
 
 def _error(given: Array, value: Array) -> Array:
@@ -113,7 +114,7 @@ def table(given: Array, ours: Array, entries: Entries, rows: list[tuple[int, ...
     lines = [["entry", *columns, "error", "bound"]]
     for at in rows:
         values = [float(value[at]) + 0.0 for value in columns.values()]  # never -0
-        digits = _digits(values[0], float(entries.error[at]))
+        digits = digits_of(values[0], float(entries.error[at]))
         cells = [f"{v:.{digits}g}" for v in values]
         lines.append(
             [str(at), *cells, number(float(entries.error[at])), number(float(entries.bound[at]))]
@@ -127,7 +128,7 @@ def table(given: Array, ours: Array, entries: Entries, rows: list[tuple[int, ...
     return "\n".join([text[0], rule, *text[1:]])
 
 
-def _digits(value: float, error: float) -> int:
+def digits_of(value: float, error: float) -> int:
     """Digits that show an error of a value, with two to spare; six at least, 17 at most."""
     if not (np.isfinite(value) and np.isfinite(error)) or value == 0 or error == 0:
         return 6

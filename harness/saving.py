@@ -12,11 +12,13 @@ from backproof.architectures.cases import Case, draw_case
 from backproof.checkers.verdict import Verdict
 from backproof.counterexample import explain
 from backproof.diagnosis import diagnose, in_words
+from backproof.evidence import evidence
 from backproof.failures import FailureFile, dumps, record
 from backproof.foreign import SubjectProblem, Unsupported, subject_named
 from backproof.jobs import CaseSpec, Job, Options, case_id
 from backproof.judging import broken, judge
 from backproof.reports.events import FailureSaved
+from backproof.reports.evidence import Evidence
 from backproof.script import write_script
 from backproof.shrinking import shrink
 from backproof.versions import versions
@@ -63,6 +65,9 @@ def save_failure(
             else:  # it gave no gradient to show
                 saved = msgspec.structs.replace(saved, script="")
             save(page, explain(minimal, reduced, job, saved).encode())
+        saved = msgspec.structs.replace(
+            saved, evidence=evidence_of((case, verdict), (minimal, reduced), job)
+        )
     except Exception as error:
         reason = f"{verdict.reason}; not reduced or saved: {broken(error).reason}"
         unsaved = msgspec.structs.replace(verdict, reason=reason)
@@ -86,6 +91,21 @@ def cause_of(case: Case, verdict: Verdict, asked: Job | Options) -> str:
         return ""
     except Exception as error:
         return f"not found: {broken(error).reason}"
+
+
+def evidence_of(
+    found: tuple[Case, Verdict], minimal: tuple[Case, Verdict], asked: Job | Options
+) -> Evidence | None:
+    """What the drawings of a failure need; what breaks here costs it nothing but these."""
+    if not found[1].tensor:
+        return None
+    try:
+        subject = subject_named(asked.subject, asked.programs)
+        return evidence(
+            (*found, subject(found[0])[1]), (*minimal, subject(minimal[0])[1]), asked.checkers
+        )
+    except Exception:
+        return None
 
 
 def describe(

@@ -21,6 +21,7 @@ from ..architectures.architecture import Architecture
 from ..checkers.checks import Check
 from ..checkers.comparison import Status
 from ..checkers.verdict import Verdict
+from .evidence import Evidence
 
 VERSION = 2
 """Of the event format; a reader refuses a newer one."""
@@ -95,7 +96,8 @@ class FailureSaved(Event, frozen=True, tag="failure_saved", kw_only=True):
     """A case that failed, reduced to a minimal network and written to files.
 
     `cause` says what the mistake is, where that is known.  `path`, `script` and `page`, which
-    explains it, are relative to the run's folder.
+    explains it, are relative to the run's folder.  `evidence` is what a drawing of it needs,
+    where there is anything to draw.
     """
 
     id: str
@@ -106,6 +108,7 @@ class FailureSaved(Event, frozen=True, tag="failure_saved", kw_only=True):
     replay: str
     cause: str = ""
     page: str = ""
+    evidence: Evidence | None = None
 
 
 class RunFinished(Event, frozen=True, tag="run_finished", kw_only=True):

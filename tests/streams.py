@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from backproof.architectures import losses
 from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture
@@ -12,11 +14,14 @@ from backproof.checkers.verdict import CheckerVerdict, OperatorVerdict, Verdict
 from backproof.reports.events import (
     AnyEvent,
     CaseFinished,
+    CaseKnown,
     ControlFinished,
     FailureSaved,
+    Replayed,
     RunFinished,
     RunStarted,
 )
+from backproof.reports.evidence import Cells, Evidence, Steps
 
 NETWORK = Architecture(
     (4, 3), (ops.Dense(5), ops.Tanh(), ops.Dense(2)), losses.SquaredError(), (losses.L2(0.1),)
@@ -130,6 +135,43 @@ def saved(id: str, **changes: Any) -> FailureSaved:
     return FailureSaved(**(fields | changes))
 
 
+SKIP = Architecture(
+    (2, 3),
+    (
+        ops.Dense(3), ops.Tanh(), ops.Add(inputs=("layers.1.output", "input")),
+        ops.Sigmoid(),
+        ops.Concat(inputs=("layers.3.output", "layers.1.output")),
+    ),
+    losses.SquaredError(),
+    (losses.L2(0.1),),
+)  # fmt: skip
+"""Two skip connections: the output of tanh is used twice, and the input too."""
+
+
+def cells(**changes: Any) -> Cells:
+    fields: dict[str, Any] = {
+        "tensor": "layers.0.bias", "shape": (5,), "columns": 5, "block": (1, 1),
+        "given": (1.0, 2.0, 3.0, INFINITY, 5.0), "accepted": (1.0, 2.5, 3.0, 4.0, 5.0),
+        "error": (0.0, 0.5, 1e-17, INFINITY, 3e-15), "bound": (1e-15,) * 5,
+    }  # fmt: skip
+    return Cells(**(fields | changes))
+
+
+def steps(**changes: Any) -> Steps:
+    """A V: h^2 to the one side of 1e-5, 1e-16 / h to the other."""
+    h = [4.0**k for k in range(2, -20, -1)]
+    fields: dict[str, Any] = {
+        "tensor": "layers.0.bias", "entry": (1,), "steps": tuple(h),
+        "errors": tuple(x * x / 6 + 1e-16 / x for x in h), "largest": 0.25, "chosen": 2.0**-6,
+        "error": 2e-15, "bound": 8e-14, "subject": 0.5,
+    }  # fmt: skip
+    return Steps(**(fields | changes))
+
+
+def evidence() -> Evidence:
+    return Evidence(found=cells(), minimal=cells(tensor="layers.0.weight"), steps=steps())
+
+
 def finished(code: int = 0, reason: str = "All is well.", **changes: Any) -> RunFinished:
     fields: dict[str, Any] = {"at": 1_700_000_010.0, "seconds": 10.0}
     return RunFinished(exit_code=code, reason=reason, **(fields | changes))
@@ -156,6 +198,43 @@ def with_failure() -> list[AnyEvent]:
         control(0),
         finished(1, "1 of 2 cases has a wrong gradient; first dense layers.0.bias in case-1."),
     ]
+
+
+def gated() -> list[AnyEvent]:
+    """Everything that a report may have to say: a gate's run in which much is wrong."""
+    tanh = Verdict(
+        "FAIL", "layers.0.output disagrees with torch alone", operator="tanh",
+        tensor="layers.0.output",
+        checkers=(CheckerVerdict("complex_step", "PASS", 0.1, 1e-15),
+                  CheckerVerdict("finite_differences", "INCONCLUSIVE"),
+                  CheckerVerdict("torch", "FAIL", 20.0)),
+        operators=(OperatorVerdict("dense", "PASS", 0.2, 1e-14),
+                   OperatorVerdict("tanh", "FAIL", 20.0)),
+        comparisons=(Comparison("torch", "layers.0.output", "FAIL", 2e-14, 1e-15, 20.0),
+                     Comparison("finite_differences", "input", "INCONCLUSIVE", reason="no bound")),
+    )  # fmt: skip
+    options = {"budgets": {"min_cases": 100, "min_pairs": 0.9}}
+    return [
+        started(options=options),
+        *(case(i, passed(), lane="exact" if i % 3 else "tie") for i in range(30)),
+        case(30, failed()),
+        saved("case-30", evidence=evidence(), cause="equals the reference with the bias negated"),
+        case(31, failed()),
+        case(32, tanh, architecture=SKIP),
+        saved("case-32", minimal=SKIP, verdict=tanh),
+        case(33, failed()),
+        CaseKnown(id="case-33", known="dense-bias-1234"),
+        case(34, Verdict("ERROR", "torch: RuntimeError")),
+        case(35, Verdict("TIMEOUT", "no answer within 10 s")),
+        case(36, inconclusive()),
+        case(37, Verdict("UNSUPPORTED", "the subject has no tanh")),
+        Replayed(id="dense-bias-1234", known=True, outcome="expired", architecture=MINIMAL,
+                 verdict=failed(), note="until 2026-01-01"),
+        Replayed(id="case-7", known=False, outcome="passed", architecture=MINIMAL,
+                 verdict=passed()),
+        control(0), control(1, caught=False),
+        finished(1, "2 of 38 cases have a wrong gradient; first dense layers.0.bias in case-30."),
+    ]  # fmt: skip
 
 
 def interrupted() -> list[AnyEvent]:
@@ -226,8 +305,31 @@ def hostile() -> list[AnyEvent]:
         case(0, bad, id=HOSTILE, lane=HOSTILE, dtype=HOSTILE),
         case(1, inconclusive(HOSTILE)),
         case(2, Verdict("ERROR", HOSTILE), id="error"),
-        saved(HOSTILE, path=HOSTILE, script=HOSTILE, page=HOSTILE, replay=HOSTILE, verdict=bad),
+        saved(HOSTILE, path=HOSTILE, script=HOSTILE, page=HOSTILE, replay=HOSTILE, verdict=bad,
+              cause=HOSTILE, evidence=Evidence(found=cells(tensor=HOSTILE),
+                                               steps=steps(tensor=HOSTILE))),
         control(0, caught=False, id=HOSTILE, fault=HOSTILE, summary=HOSTILE, site=HOSTILE,
                 expected=HOSTILE, verdict=bad),
         finished(1, HOSTILE),
     ]  # fmt: skip
+
+
+def large() -> list[AnyEvent]:
+    """10,000 cases, 2,000 failures of many kinds, each with all the evidence there can be."""
+    full = cells(
+        shape=(16, 16), columns=16, given=(0.1234567890123,) * 256,
+        accepted=(0.2345678901234,) * 256, error=(0.111,) * 256, bound=(1e-15,) * 256,
+    )  # fmt: skip
+    evidence = Evidence(found=full, minimal=full, steps=steps())
+    events: list[AnyEvent] = [started()]
+    for i in range(10_000):
+        if i % 5:
+            events.append(case(i, passed()))
+            continue
+        bad = failed()
+        bad = msgspec.structs.replace(
+            bad, reason=f"{bad.reason} {i}", tensor=f"layers.{i % 3}.bias"
+        )
+        events.append(case(i, bad))
+        events.append(saved(f"case-{i}", evidence=evidence, cause="equals the reference"))
+    return events

@@ -1,9 +1,7 @@
-"""Reports: complete, valid, deterministic, and safe with any text; JSON, JUnit and HTML."""
+"""Reports: complete, valid, deterministic, and safe with any text; JSON and JUnit."""
 
 from __future__ import annotations
 
-import html.parser
-import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -15,11 +13,9 @@ import pytest
 import streams
 
 from backproof.checkers.comparison import Comparison
-from backproof.checkers.verdict import CheckerVerdict, Verdict
-from backproof.reports import html as html_report
+from backproof.checkers.verdict import Verdict
 from backproof.reports import json_report, junit
 from backproof.reports.events import AnyEvent, CaseFinished, RunStarted, Source, plain
-from backproof.reports.histogram import APART, HEIGHT, WIDTH, Histogram, histogram
 from backproof.reports.summary import summarise
 from backproof.reports.text import printable
 from backproof.reports.write import COMPARISON, REPORTS, write_all
@@ -217,195 +213,6 @@ def test_the_convention_at_ties_is_in_the_body() -> None:
     assert failure.get("message") == "FAIL"
 
 
-# --- HTML -------------------------------------------------------------------------------
-
-
-Attributes = list[tuple[str, str | None]]
-
-
-class Page(html.parser.HTMLParser):
-    """The tags in order, the text, and whether tags are balanced."""
-
-    def __init__(self, source: bytes) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str, str | None]] = []
-        self.open: list[str] = []
-        self.words: list[str] = []
-        self.feed(source.decode())
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: Attributes) -> None:
-        self.tags.append(tag)
-        self.attributes += [(tag, *a) for a in attrs]
-        if tag not in {"meta", "br"}:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: Attributes) -> None:
-        self.tags.append(tag)
-        self.attributes += [(tag, *a) for a in attrs]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not {"style", "script"} & set(self.open):
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.words))
-
-
-def page(events: Iterable[AnyEvent]) -> Page:
-    return Page(html_report.dumps(events))
-
-
-@every_run
-def test_report_html_is_balanced_and_asks_for_nothing(name: str) -> None:
-    found = page(run(name))
-    assert found.open == []
-    assert not {"script", "link", "img", "iframe", "object", "form"} & set(found.tags)
-    assert not [a for a in found.attributes if a[1] == "src" or a[1].startswith("on")]
-    links = [value for _, name, value in found.attributes if name == "href"]
-    assert all(re.fullmatch(r"failures/[\w-]+\.md", str(link)) for link in links)
-    assert ("meta", "content", "default-src 'none'; style-src 'unsafe-inline'") in found.attributes
-
-
-def test_a_failure_links_to_its_page_if_a_run_wrote_it() -> None:
-    assert b'<a href="failures/case-1.md">' in html_report.dumps(run("with_failure"))
-    assert b"<a href" not in html_report.dumps(run("hostile"))
-
-
-@every_run
-def test_headings_descend_one_level_at_a_time(name: str) -> None:
-    levels = [int(tag[1]) for tag in page(run(name)).tags if re.fullmatch(r"h\d", tag)]
-    assert levels[0] == 1 and levels.count(1) == 1
-    assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
-
-
-def test_what_scrolls_and_what_is_drawn_has_a_name() -> None:
-    source = html_report.dumps(run("every_status")).decode()
-    for region in re.findall(r'<div class="scroll"[^>]*>', source):
-        assert 'role="region"' in region and "tabindex" in region and "aria-label" in region
-    assert 'role="img" aria-label="Histogram' in source
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("clean", "VERIFIED All is well. Subject reference , seed 7"),
-        ("cut_off", "INTERRUPTED Cut off after 2 cases"),
-        ("nothing_verified", "NOTHING VERIFIED None of 3 cases passed."),
-    ],
-)
-def test_the_page_starts_with_the_verdict(name: str, words: str) -> None:
-    assert words in page(run(name)).text[:400]
-
-
-def test_a_failure_has_its_section() -> None:
-    text = page(run("with_failure")).text
-    for words in (
-        "FAIL case-1 dense layers.0.bias",
-        "minimal network (1, 1) > dense 1 > squared_error",
-        "finite_differences layers.0.bias FAIL 0.031 1.0e-08 3.1e+06",
-        "complex_step input INCONCLUSIVE - - - neither is finite",
-        "replay backproof replay failures/case-1.json",
-        '"loss": "squared_error"',
-    ):
-        assert words in text
-
-
-def test_missed_controls_are_listed() -> None:
-    text = page(run("control_missed")).text
-    assert "Missed" in text and "tanh_slope layers.1 FAIL on tanh FAIL on dense" in text
-
-
-def test_options_are_shown_as_they_are_given() -> None:
-    assert "cases 3 lanes generic, exact" in page(run("clean")).text
-
-
-def test_a_run_without_controls_says_so() -> None:
-    assert "does not show that it would have noticed a mistake" in page(run("cut_off")).text
-
-
-def test_nothing_in_the_data_becomes_markup() -> None:
-    source = html_report.dumps(run("hostile"))
-    assert b"<script" not in source and b"&lt;script&gt;" in source
-    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ufffe]", source.decode())
-
-
-def test_a_failure_among_thousands_still_shows_in_the_bar() -> None:
-    bar = list(html_report._segments({"PASS": 99_999, "FAIL": 1}))
-    assert bar[1].status == "FAIL" and bar[1].width > 2
-    assert sum(part.width for part in bar) == pytest.approx(100)
-
-
-def test_a_large_and_hostile_run_stays_below_5_mb() -> None:
-    noise = streams.HOSTILE * 500
-    wrong = tuple(Comparison("jax", noise, "FAIL", 1, 0.5, 2, reason=noise) for _ in range(100))
-    bad = Verdict("FAIL", noise, operator="dense", tensor=noise, comparisons=wrong)
-    start = streams.started(options={str(i): noise for i in range(20)})
-    failures = [streams.case(i, bad, id=noise[:300] + str(i)) for i in range(60)]
-    others = [streams.case(100 + i, streams.inconclusive(f"{i:05}{noise}")) for i in range(2500)]
-    source = html_report.dumps([start, *failures, *others])
-    assert len(source) < 5_000_000
-    text = Page(source).text
-    assert "10 more failures are in report.json" in text
-    assert "560 more cases not listed" in text and "rarer reasons not shown" in text
-
-
-def test_what_did_not_pass_is_listed_first_where_not_all_are() -> None:
-    cases = [streams.case(i, streams.passed()) for i in range(html_report.MOST_CASES)]
-    listed = html_report._listed([*cases, streams.case(9999, streams.failed())])
-    assert listed[0].id == "case-9999" and len(listed) == html_report.MOST_CASES
-
-
-def test_no_events_make_a_page() -> None:
-    assert "INTERRUPTED Cut off after 0 cases" in page([]).text
-
-
-# --- histograms -------------------------------------------------------------------------
-
-
-def drawn(values: Iterable[float], limit: int, says: str, zero: str) -> Histogram:
-    chart = histogram(values, limit, says, zero)
-    assert chart is not None
-    return chart
-
-
-def test_values_are_counted_by_decade_with_zero_and_infinity_apart() -> None:
-    chart = drawn([0.0, 0.0, 2e-3, 0.5, 5.0, float("inf"), float("nan")], 0, "bound", "exact")
-    assert {b.label: b.count for b in chart.bars if b.count} == {
-        "exact": 2, "1e-3 to 1e-2": 1, "1e-1 to 1e0": 1, "1e0 to 1e1": 1, "not finite": 2,
-    }  # fmt: skip
-    assert chart.total == 7 and chart.top == 2 and chart.limit.label == "bound"
-
-
-def test_the_limit_stands_at_the_left_edge_of_its_decade() -> None:
-    chart = drawn([1e-9, 0.0], -2, "1%", "exact")
-    (edge,) = [b.x for b in chart.bars if b.label == "1e-2 to 1e-1"]
-    assert chart.limit.x == pytest.approx(edge - 1, abs=0.2)
-
-
-def test_bars_stay_inside_and_labels_apart() -> None:
-    values = [0.0, float("inf"), 1e-300, 1e300, *(10.0**e for e in range(-20, 10))]
-    chart = drawn(values, 0, "bound", "0")
-    assert all(b.x >= 0 and b.x + b.width <= WIDTH and b.y >= 0 and b.width > 0 for b in chart.bars)
-    assert all(b.y + b.height <= HEIGHT for b in chart.bars)
-    xs = [t.x for t in chart.ticks]
-    assert all(b - a >= APART - 0.2 for a, b in itertools.pairwise(xs))
-
-
-def test_nothing_has_no_histogram() -> None:
-    assert histogram([], 0, "bound", "0") is None
-
-
-def test_only_zeros_still_show_the_limit() -> None:
-    chart = drawn([0.0], -2, "1%", "exact")
-    assert [b.label for b in chart.bars] == ["exact", "1e-3 to 1e-2", "1e-2 to 1e-1"]
-
-
 # --- all of them ------------------------------------------------------------------------
 
 
@@ -481,8 +288,3 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one_whole(
     with pytest.raises(OSError, match="disk full"):
         write_all(tmp_path, run("clean"))
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
-
-
-def test_a_checker_of_any_status_has_a_row_in_the_page() -> None:
-    verdict = streams.passed(checkers=(CheckerVerdict("jax", "UNSUPPORTED", reason="no"),))
-    assert "UNSUPPORTED" in page([streams.case(0, verdict)]).text

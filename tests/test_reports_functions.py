@@ -17,6 +17,7 @@ from backproof.checkers.comparison import Status
 from backproof.reports import badge, events, html, json_report, junit, markdown, terminal
 from backproof.reports.events import AnyEvent, FunctionChecked
 from backproof.reports.exit_codes import exit_code, headline, outcome
+from backproof.reports.html import page
 from backproof.reports.summary import summarise
 
 
@@ -124,3 +125,14 @@ def test_many_wrong_functions_stay_within_the_budget_of_a_summary() -> None:
     told = stream(*(function("FAIL", name=f"f{n}" * 90) for n in range(4000)))
     page = markdown.dumps(told)
     assert len(page) < markdown.LIMIT and b"more functions are left out here" in page
+
+
+def test_a_page_lists_as_many_functions_as_fit_and_counts_the_others() -> None:
+    many = [function(name=f"double_{i}") for i in range(page.MOST_FUNCTIONS + 2)]
+    made = html.dumps([streams.started(), *many, streams.finished()])
+    assert made.count(b'<th scope="row">') >= page.MOST_FUNCTIONS and len(made) < 700_000
+    assert b"2 more functions in report.json." in made
+    wrong = html.dumps([streams.started(), *many, function("FAIL", name="halve")])
+    assert b">halve<" in wrong, "what is wrong is not what is left out"
+    few = html.dumps([streams.started(), *many[:-2], streams.finished()])
+    assert b"more function" not in few and b'<a href="#functions">' in few

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from .scale import Mark
+
 WIDTH, HEIGHT = 420, 190
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 22, 34
 """The drawing's size and margins, in its own units: pixels on a phone."""
@@ -18,11 +20,11 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 8, 22, 34
 LOWEST, HIGHEST = -24, 12
 """Decades beyond these are counted in the last bar at that end."""
 
-LABELS = 6
+LABELS = 5
 """About how many labels fit under the axis."""
 
 
-APART = 36
+APART = 46
 """How far labels must be from each other not to touch."""
 
 
@@ -36,14 +38,6 @@ class Bar:
     y: float
     width: float
     height: float
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A label at a place on the axis."""
-
-    x: float
-    label: str
 
 
 @dataclass(frozen=True)
@@ -125,3 +119,38 @@ def _ticks(columns: Sequence[float], zero: str, step: float) -> tuple[Mark, ...]
     ]
     apart = [m for m in decades if all(abs(m.x - end.x) > APART for end in ends)]
     return tuple(sorted([*ends, *apart], key=lambda m: m.x))
+
+
+# --- small ones -------------------------------------------------------------------------
+
+STRIP = (120, 18)
+"""The size of a strip in a table's row."""
+
+LEAST, MOST = -6, 3
+"""Decades of error over bound that a strip shows; what is beyond them stands at its ends."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A histogram without words: one path for what is within its bound, one for what is not.
+
+    `limit` is where the two part.
+    """
+
+    within: str
+    beyond: str
+    limit: float
+
+
+def decades(ratios: Iterable[float]) -> Strip:
+    """Errors over their bounds by decade; zero at the left end, what is not finite at the right."""
+    found = Counter(min(max(_decade(r), LEAST), MOST) for r in ratios)
+    width, height = STRIP
+    step = width / (MOST - LEAST + 1)
+    top = max(found.values(), default=1)
+    paths = {False: "", True: ""}
+    for decade in sorted(found):
+        x = (decade - LEAST) * step
+        bar = max((height - 2) * found[decade] / top, 2.0)
+        paths[decade >= 0] += f"M{x + 1:.0f} {height}v{-bar:.1f}h{step - 2:.0f}V{height}z"
+    return Strip(paths[False], paths[True], round(-LEAST * step, 1))

@@ -1,0 +1,5 @@
+"""report.html, the report for a person."""
+
+from .page import dumps
+
+__all__ = ["dumps"]

@@ -164,7 +164,7 @@ class Replayed(Event, frozen=True, tag="replayed", kw_only=True):
 
 
 class FunctionChecked(Event, frozen=True, tag="function_checked", kw_only=True):
-    """One function's backward pass, checked by itself in the test `id` (format 3).
+    """One function's backward pass, checked by itself in the test `id`.
 
     `point` says at which inputs, where these were drawn; `known` is the reason for which a
     failure was expected, "" where none was.

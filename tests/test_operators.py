@@ -83,7 +83,7 @@ def test_every_operator_is_among_those_that_json_knows_and_has_a_shape_rule() ->
 def whole_specification(kind: type[Any]) -> str:
     """The class's docstring, its module's, and that of each class that it refers to."""
     words = f"{kind.__doc__} {sys.modules[kind.__module__].__doc__}"
-    for name in re.findall(r"(?:see|as in) (\w+)", kind.__doc__ or ""):
+    for name in re.findall(r"(?:see|as in) `(\w+)`", kind.__doc__ or ""):
         others = [op for op in OPERATORS if op.__struct_config__.tag == name]
         words += " ".join(whole_specification(other) for other in others)
     return words

@@ -69,11 +69,14 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def failed_checks(self) -> tuple[str, ...]:
         """What failed beyond values, unexpectedly, where that is all that failed; the first."""
-        return (
-            ()
-            if self.operator
-            else tuple(c.name for c in self.checks if c.status == "FAIL" and not c.expected)[:1]
-        )
+        return self.all_failed_checks[:1]
+
+    @property
+    def all_failed_checks(self) -> tuple[str, ...]:
+        """The same, all of them."""
+        if self.operator:
+            return ()
+        return tuple(c.name for c in self.checks if c.status == "FAIL" and not c.expected)
 
 
 _WORST: tuple[Status, ...] = (

@@ -84,10 +84,15 @@ def derived_id(architecture: Architecture, verdict: Verdict, dtype: str) -> str:
 
 
 def same_failure(one: Verdict, other: Verdict) -> bool:
-    """Whether two failures of one network are the same: in the same place, or of one check."""
+    """Whether `other` is the failure `one` again: in the same place, or of checks of its own."""
     return (one.status, one.operator, one.tensor, one.failed_checks) == (
         other.status, other.operator, other.tensor, other.failed_checks
-    )  # fmt: skip
+    ) and covers(one, other)  # fmt: skip
+
+
+def covers(known: Verdict, found: Verdict) -> bool:
+    """Whether no check fails that is not known to fail: one known claim excuses no other."""
+    return set(found.all_failed_checks) <= set(known.all_failed_checks)
 
 
 def in_force(entries: Iterable[Entry], subject: str, today: datetime.date) -> tuple[Entry, ...]:
@@ -96,13 +101,21 @@ def in_force(entries: Iterable[Entry], subject: str, today: datetime.date) -> tu
 
 
 def excuse(
-    entries: Sequence[Entry], verdict: Verdict, dtype: str, minimal: Architecture | None = None
+    entries: Sequence[Entry],
+    verdict: Verdict,
+    dtype: str,
+    minimal: Architecture | None = None,
+    found: Verdict | None = None,
 ) -> Entry | None:
-    """The entry that excuses a failure: by its minimal network, where it is known, or its place."""
+    """The entry that excuses a failure: by its minimal network, where it is known, or its place.
+
+    `verdict` is the minimal network's, `found` the one of the network before its reduction.
+    """
     if minimal is not None:
         id = derived_id(minimal, verdict, dtype)
         for entry in entries:
-            if entry.id == id:
+            known = failures.verdict_of(entry.case)
+            if entry.id == id and all(covers(known, v) for v in (verdict, found) if v is not None):
                 return entry
     role = verdict.tensor.rpartition(".")[2]
     for entry in entries:

@@ -15,7 +15,7 @@ import datetime
 import itertools
 import os
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -39,7 +39,6 @@ from backproof.reports.events import (
     CaseKnown,
     ControlFinished,
     FailureSaved,
-    Replayed,
     RunFinished,
     RunResumed,
     RunStarted,
@@ -48,7 +47,8 @@ from backproof.reports.exit_codes import exit_code
 from backproof.reports.summary import Summary, summarise
 from backproof.reports.tallies import BAD
 from backproof.saving import save_failure
-from backproof.versions import versions
+from backproof.subject_code import digest
+from backproof.versions import SUBJECT, versions
 from backproof.workers import BrokenExecutor, Workers
 
 AHEAD = 4
@@ -59,6 +59,9 @@ AHEAD_IN_TIME = 2
 
 MOST_FAILURES = 10
 """Failures that are reduced and saved; later ones are reported as they are."""
+
+MOST_REDUCED = 30
+"""The same, with those that turn out to be known: to know that they must be reduced."""
 
 
 def run(
@@ -82,7 +85,8 @@ def run(
     at hand when `stop()` says so, and at once on a KeyboardInterrupt.  Returns the summary.
 
     A gate runs the `saved` cases first, and what fails as one of `known` does is told to be
-    known.  An interrupted run goes on after the events `before`, which took `spent` seconds.
+    known.  An interrupted run goes on after the events `before`, which took `spent` seconds; the
+    saved cases are run again then too, since the excuses may be others.
     """
     began = monotonic() - spent
     events: list[AnyEvent] = list(before)
@@ -105,18 +109,17 @@ def run(
                 subject=options.subject,
                 options=options.as_json(),
                 checkers=options.checkers,
-                versions=versions(),
+                versions=versions_of(options),
                 source=source_of(options.subject, options.programs),
             )
         )
     interrupted = False
-    reduced = sum(isinstance(e, FailureSaved) for e in before)
+    saw = {e.id for e in before if isinstance(e, CaseKnown)}
+    reduced = [e.id for e in before if isinstance(e, FailureSaved)]
+    unknown = sum(id not in saw for id in reduced)
     try:
-        again = Counter(e.id for e in before if isinstance(e, Replayed))
         for one in saved:
-            if again[one.id]:
-                again[one.id] -= 1
-            elif not stop():
+            if not stop():
                 emit(replay(one, options.subject, _as_then(options), known, today, clock()))
         with contextlib.closing(_results(options, began, stop, kept)) as done:
             for job, results in done:
@@ -127,11 +130,14 @@ def run(
                     if result.verdict.status != "FAIL":
                         continue
                     entry = excuse(excuses, result.verdict, spec.dtype)
-                    if entry is None and reduced < MOST_FAILURES:
-                        reduced += 1
+                    if entry is None and unknown < MOST_FAILURES and len(reduced) < MOST_REDUCED:
                         failure = save_failure(job, spec, result.verdict, save, folder, stop, clock)
                         emit(failure)
-                        entry = excuse(excuses, failure.verdict, spec.dtype, failure.minimal)
+                        reduced.append(failure.id)
+                        entry = excuse(
+                            excuses, failure.verdict, spec.dtype, failure.minimal, result.verdict
+                        )
+                        unknown += entry is None
                     if entry is not None:
                         emit(CaseKnown(at=clock(), id=case_id(spec), known=entry.id))
                 if stop() or (options.fail_fast and any(r.verdict.status in BAD for r in results)):
@@ -153,6 +159,12 @@ def run(
         )
     )
     return summarise(events)
+
+
+def versions_of(options: Options) -> dict[str, str]:
+    """The versions of everything that has a say, and of the code under test what tells it apart."""
+    code = digest(options.subject, options.programs)
+    return versions() | ({SUBJECT: code} if code else {})
 
 
 def _as_then(options: Options) -> Callable[[Case, FailureFile], Verdict]:

@@ -9,7 +9,7 @@ nobody interrupted, but for times and the event that says so.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from backproof.reports import events as stream
 from backproof.reports.events import (
     AnyEvent,
     CaseFinished,
+    CaseKnown,
+    Replayed,
     RunFinished,
     RunResumed,
     RunStarted,
@@ -30,7 +32,7 @@ from backproof.reports.write import write
 def earlier(folder: Path) -> list[AnyEvent]:
     """The events of the run in a folder; none where there is none, or nothing had begun.
 
-    UsageProblem where they cannot be read, or that run has ended.
+    UsageProblem where they cannot be read.
     """
     path = folder / "events.ndjson"
     if not path.exists():
@@ -39,20 +41,19 @@ def earlier(folder: Path) -> list[AnyEvent]:
         found = stream.read(path)
     except stream.EventError as error:
         raise UsageProblem(f"--resume: {error}.") from None
-    if found and isinstance(found[-1], RunFinished) and not found[-1].interrupted:
-        raise UsageProblem(
-            f"--resume: the run in {folder} has ended; without --resume it is run again."
-        )
+    if found and not isinstance(found[0], RunStarted):
+        raise UsageProblem(f"--resume: the events in {folder} do not begin with a run.")
     return found
 
 
-def refuse_others(
-    found: Sequence[AnyEvent], options: Options, versions: dict[str, str], folder: Path
-) -> None:
-    """UsageProblem unless the interrupted run asked for the same, with the same versions."""
-    start = found[0]
-    if not isinstance(start, RunStarted):
-        raise UsageProblem(f"--resume: the events in {folder} do not begin with a run.")
+def ended(found: Sequence[AnyEvent]) -> bool:
+    """Whether that run came to its end, so that there is nothing to go on with."""
+    return bool(found) and isinstance(found[-1], RunFinished) and not found[-1].interrupted
+
+
+def refuse_others(found: Sequence[AnyEvent], options: Options, folder: Path) -> None:
+    """UsageProblem unless the interrupted run asked for the same: its cases would be others."""
+    start = started(found)
     asked = json.loads(json.dumps(options.as_json()))
     before = {**start.options, "subject": start.subject}
     for key in sorted({*asked, *before}):
@@ -61,12 +62,26 @@ def refuse_others(
                 f"--resume: the run in {folder} had {key} {_shown(before.get(key))}, "
                 f"and this one has {_shown(asked.get(key))}."
             )
-    for name, version in versions.items():
-        if name != "platform" and start.versions.get(name) != version:
-            raise UsageProblem(
-                f"--resume: the run in {folder} had {name} {start.versions.get(name)}, and this "
-                f"one has {version}, with which its cases may be others."
-            )
+
+
+def outdated(found: Sequence[AnyEvent], versions: Mapping[str, str]) -> str:
+    """Why verdicts of the interrupted run are worth nothing now, in words; "" where they stand.
+
+    Of other code under test they say nothing; with other libraries the cases may be others.
+    """
+    before = started(found).versions
+    for name in sorted({*versions, *before} - {"platform"}):
+        if before.get(name) != versions.get(name):
+            was, now = (there.get(name, "none") for there in (before, versions))
+            return f"{name} was {was} and is {now}"
+    return ""
+
+
+def started(found: Sequence[AnyEvent]) -> RunStarted:
+    """The first event of a run that `earlier` has read."""
+    start = found[0]
+    assert isinstance(start, RunStarted)
+    return start
 
 
 def _shown(value: Any) -> str:
@@ -74,9 +89,20 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def kept(found: Sequence[AnyEvent], options: Options) -> list[AnyEvent]:
-    """The events that stand: all before the last network that has any."""
-    found = [e for e in found if not isinstance(e, RunFinished)]
+def kept(
+    found: Sequence[AnyEvent], options: Options, excuses: Collection[str] = ()
+) -> list[AnyEvent]:
+    """The events that stand: all before the last network that has any.
+
+    Of a gate's failures those stay excused whose id is among the `excuses` in force today, and
+    its saved cases are run again.
+    """
+    found = [
+        e
+        for e in found
+        if not isinstance(e, RunFinished | Replayed)
+        and not (isinstance(e, CaseKnown) and e.known not in excuses)
+    ]
     last = max((e.index for e in found if isinstance(e, CaseFinished)), default=None)
     if last is None:
         return found

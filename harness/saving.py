@@ -35,7 +35,8 @@ def save_failure(
 ) -> FailureSaved:
     """Reduce a failing case, and write it down with its script and its page.
 
-    Where that breaks, the failure stands as it was found, and its reason says so.
+    Where that breaks, the failure stands as it was found, and its reason says so.  Once the run
+    is to stop, what takes time is left out: the cause, the page, the evidence for drawings.
     """
     id = case_id(spec)
     path, script, page = (f"failures/{id}.{kind}" for kind in ("json", "py", "md"))
@@ -56,7 +57,8 @@ def save_failure(
 
     try:
         case = draw_case(job.architecture, spec.seed, spec.lane, spec.dtype)
-        saved = msgspec.structs.replace(saved, cause=cause_of(case, verdict, job))
+        if not stop():
+            saved = msgspec.structs.replace(saved, cause=cause_of(case, verdict, job))
         minimal, reduced = shrink(case, verdict, judge_unless_stopped)
         if save is not None:
             save(path, dumps(describe(minimal, reduced, id, job, replay, saved.cause)))
@@ -64,10 +66,13 @@ def save_failure(
                 save(script, describe_in_python(minimal, reduced, id, job.subject).encode())
             else:  # it gave no gradient to show
                 saved = msgspec.structs.replace(saved, script="")
-            save(page, explain(minimal, reduced, job, saved).encode())
-        saved = msgspec.structs.replace(
-            saved, evidence=evidence_of((case, verdict), (minimal, reduced), job)
-        )
+            if stop():
+                saved = msgspec.structs.replace(saved, page="")
+            else:
+                save(page, explain(minimal, reduced, job, saved).encode())
+        if not stop():
+            found = evidence_of((case, verdict), (minimal, reduced), job)
+            saved = msgspec.structs.replace(saved, evidence=found)
     except Exception as error:
         reason = f"{verdict.reason}; not reduced or saved: {broken(error).reason}"
         unsaved = msgspec.structs.replace(verdict, reason=reason)

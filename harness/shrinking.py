@@ -10,6 +10,7 @@ touched keeps its values.  Then the values themselves are rounded as far as the 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -53,11 +54,9 @@ def shrink(
         if not purse.spend():
             return None
         verdict = judge(candidate)
-        same = (verdict.status, verdict.operator, verdict.failed_checks) == (
-            first.status, first.operator, first.failed_checks
-        )  # fmt: skip
-        return verdict if same else None
+        return verdict if _mistake(candidate, verdict) == wanted else None
 
+    wanted = _mistake(case, first)
     verdict = first
     for_values = min(budget // 4, MOST_FOR_VALUES)
     progress = True
@@ -72,6 +71,21 @@ def shrink(
                 case, verdict, progress = candidate, found, True
                 break
     return shortened(case, verdict, fails)
+
+
+def _mistake(case: Case, v: Verdict) -> tuple[str, ...]:
+    """What a candidate must have in common with the failure, so as to show the same mistake.
+
+    The tensor too where it is the blamed operator's own parameter, under whatever number: of two
+    mistakes in one operator, in its bias and in its weight, one must not be taken for the other.
+    Elsewhere the tensor changes with the network: an output becomes an input.
+    """
+    found = re.fullmatch(r"layers\.(\d+)\.(\w+)", v.tensor)
+    own = ""
+    if found and int(found[1]) < len(case.architecture.layers):
+        layer = case.architecture.layers[int(found[1])]
+        own = found[2] if layer.name == v.operator and v.tensor in case.parameters else ""
+    return v.status, v.operator, own, *v.failed_checks
 
 
 def simpler(a: Architecture) -> Iterator[Architecture]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
+SUBJECT = "the subject's code"
+"""Beside the versions: a digest of what is verified."""
+
 
 def versions() -> dict[str, str]:
     """The versions of everything that has a say."""

@@ -15,14 +15,15 @@ from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import Case, draw_case
 from backproof.architectures.files import ArchitectureError
-from backproof.baseline import Baseline, Entry, derived_id, excuse
+from backproof.baseline import Baseline, Entry, derived_id, excuse, same_failure
 from backproof.campaign import run
 from backproof.checkers.checks import Check
 from backproof.checkers.verdict import Verdict
 from backproof.failures import FailureFile, dumps, record
 from backproof.jobs import Options
 from backproof.replaying import Saved, keep, of_folder, replay
-from backproof.reports.events import AnyEvent, Replayed
+from backproof.reports.events import AnyEvent, CaseKnown, Replayed
+from backproof.resuming import kept
 
 TODAY = datetime.date(2026, 11, 28)
 ONE = network(ops.Dense(1), input=(1, 1))
@@ -268,7 +269,33 @@ def test_after_an_interruption_every_saved_case_is_replayed_once() -> None:
     run(options, whole.append, saved=saved)
     again = [e for e in whole if isinstance(e, Replayed)]
     assert [e.note for e in again] == [f"it is of the subject py:{n}:net" for n in "ab"]
-    for length, left in ((1, 2), (2, 1), (3, 0)):
+    for length in (1, 2, 3, 4):
         rest: list[AnyEvent] = []
-        run(options, rest.append, saved=saved, before=whole[:length])
-        assert sum(isinstance(e, Replayed) for e in rest) == left
+        before = kept(whole[:length], options)
+        run(options, rest.append, saved=saved, before=before)
+        assert sum(isinstance(e, Replayed) for e in (*before, *rest)) == 2
+
+
+def test_after_an_interruption_the_excuses_of_today_count() -> None:
+    options = Options(cases=4, checkers=("complex_step",), architecture=ONE)
+    whole: list[AnyEvent] = []
+    run(options, whole.append)
+    stream = [*whole[:3], CaseKnown(id="case-00000-generic-float64", known="x"), *whole[3:]]
+    for excuses, left in (({"x"}, 1), ({"y"}, 0), ((), 0)):
+        assert sum(isinstance(e, CaseKnown) for e in kept(stream, options, excuses)) == left
+
+
+def test_one_known_claim_excuses_no_other() -> None:
+    def failing(*names: str) -> Verdict:
+        checks = tuple(Check(name, "FAIL", "why", "found") for name in names)
+        return Verdict("FAIL", "a claim", checks=checks)
+
+    known = entry(verdict=failing("repeatable"))
+    both = failing("repeatable", "own loss")
+    assert derived_id(ONE, both, "float64") == known.id
+    assert excuse((known,), failing("repeatable"), "float64", ONE) == known
+    assert excuse((known,), both, "float64", ONE) is None
+    assert excuse((known,), failing("repeatable"), "float64", ONE, both) is None
+    assert same_failure(failing("repeatable"), failing("repeatable"))
+    assert not same_failure(failing("repeatable"), both)
+    assert same_failure(both, failing("repeatable"))

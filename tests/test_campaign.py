@@ -269,6 +269,23 @@ def test_a_failure_before_the_interruption_still_counts() -> None:
     assert (end(events).interrupted, end(events).exit_code) == (True, 1)
 
 
+def test_a_failure_is_saved_at_once_where_the_run_is_to_stop() -> None:
+    """Whoever cancels a job kills it some seconds later."""
+    wrong = replace(QUICK, subject="reference+bias_gradient_zero", lanes=("generic",))
+    for stops in (False, True):
+        events: list[AnyEvent] = []
+        files: dict[str, bytes] = {}
+
+        def stop(stops: bool = stops, events: list[AnyEvent] = events) -> bool:
+            return stops and any(isinstance(e, CaseFinished) for e in events)
+
+        run(wrong, events.append, save=files.__setitem__, stop=stop)
+        first = next(e for e in events if isinstance(e, FailureSaved))
+        assert first.path in files and first.script in files
+        assert (first.cause == "", first.page == "", first.evidence is None) == (stops,) * 3
+        assert any(name.endswith(".md") for name in files) is not stops
+
+
 @pytest.mark.parametrize("broken", ["verify", "draw_case"])
 def test_what_breaks_in_the_harness_is_an_error_and_not_the_end(
     broken: str, monkeypatch: pytest.MonkeyPatch

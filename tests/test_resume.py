@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import re
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +17,7 @@ import msgspec
 import pytest
 from helpers_cli import QUICK, invoke, run_into, sentence, start
 
-from backproof import campaign, resuming
+from backproof import campaign, foreign, resuming
 from backproof.architectures.generation import Limits
 from backproof.campaign import run
 from backproof.errors import UsageProblem
@@ -31,7 +34,8 @@ from backproof.reports.events import (
     RunStarted,
     encode,
 )
-from backproof.versions import versions
+from backproof.subject_code import digest
+from backproof.versions import SUBJECT, versions
 
 SMALL = Options(cases=24, checkers=("complex_step",), limits=Limits(2, 3, 2), seed=2)
 WRONG = replace(SMALL, subject="reference+relative_error_1e_4")
@@ -179,24 +183,95 @@ def test_a_run_does_not_go_on_as_another(
     assert (tmp_path / "events.ndjson").read_bytes() == before
 
 
-def test_other_versions_make_other_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_other_libraries_a_run_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_into(tmp_path, "--cases", "4")
-    cut(tmp_path, 2)
+    cut(tmp_path, 3)
     other = {**versions(), "numpy": "1.0", "platform": "elsewhere"}
-    monkeypatch.setattr("backproof.commands.session.versions", lambda: other)
-    result = run_into(tmp_path, "--cases", "4", "--resume", columns=400)
-    assert result.exit_code == 4
-    assert f"had numpy {versions()['numpy']}, and this one has 1.0" in sentence(result)
-    other["numpy"] = versions()["numpy"]
-    assert run_into(tmp_path, "--cases", "4", "--resume").exit_code == 0
+    monkeypatch.setattr(campaign, "versions", lambda: other)
+    result = run_into(tmp_path, "--cases", "4", "--resume")
+    assert result.exit_code == 0
+    assert (
+        f"--resume: the run in {tmp_path} is outdated: numpy was {versions()['numpy']} and is 1.0; "
+        "it is begun anew.\n"
+    ) in result.stderr
+    assert not any(isinstance(e, RunResumed) for e in log(tmp_path))
+    cut(tmp_path, 3)
+    other["platform"] = "here"
+    assert run_into(tmp_path, "--cases", "4", "--resume").stderr.count("anew") == 0
+    assert any(isinstance(e, RunResumed) for e in log(tmp_path))
 
 
-def test_a_run_that_has_ended_does_not_go_on(tmp_path: Path) -> None:
+def test_a_run_that_has_ended_is_begun_anew(tmp_path: Path) -> None:
     """The code may have changed since, and its old verdict would be shown for it."""
-    run_into(tmp_path, "--cases", "2")
-    result = run_into(tmp_path, "--cases", "2", "--resume", columns=400)
-    assert result.exit_code == 4
-    assert sentence(result).startswith(f"--resume: the run in {tmp_path} has ended; ")
+    run_into(tmp_path, "--cases", "2", "--seed", "4")
+    result = run_into(tmp_path, "--cases", "2", "--resume")
+    assert result.exit_code == 0
+    assert f"--resume: the run in {tmp_path} has ended; it is begun anew.\n" in result.stderr
+    (start, *_), end = log(tmp_path), log(tmp_path)[-1]
+    assert isinstance(start, RunStarted) and start.seed == 0 and isinstance(end, RunFinished)
+
+
+NET = """
+import backproof as bp
+
+class Net:
+    def describe(self):
+        return {"operators": ["dense", "tanh"], "losses": ["squared_error"], "penalties": [],
+                "dtypes": ["float64"], "graphs": False}
+
+    def gradients(self, case):
+        loss, found = bp.value_and_gradients(case)
+        return loss, {name: SCALE * value for name, value in found.items()}
+"""
+
+
+def test_what_other_code_passed_is_not_taken_for_this_code_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the change is in a file that the subject imports."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    Path("changing_net.py").write_text("from changing_scale import SCALE\n" + NET)
+    Path("changing_scale.py").write_text("SCALE = 1\n")
+    arguments = ("check", "py:changing_net:Net", *QUICK, "--cases", "6", "--output", "out")
+    try:
+        assert invoke(*arguments).exit_code == 0
+        cut(Path("out"), 5)
+        assert "anew" not in invoke(*arguments, "--resume").stderr
+        cut(Path("out"), 5)
+        Path("changing_scale.py").write_text("SCALE = 1.5\n")
+        forget_subjects("changing_net", "changing_scale")
+        result = invoke(*arguments, "--resume")
+        assert result.exit_code == 1
+        assert f"is outdated: {SUBJECT} was " in result.stderr
+    finally:
+        forget_subjects("changing_net", "changing_scale")
+
+
+def forget_subjects(*modules: str) -> None:
+    """As another process would find them."""
+    foreign.close_all()
+    for name in modules:
+        sys.modules.pop(name, None)
+    importlib.invalidate_caches()
+
+
+def test_a_program_is_told_apart_by_its_file_and_ours_by_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).parent / "programs" / "relu.py").read_text()
+    Path("relu.py").write_text(text)
+    command = f"cmd:{sys.executable} relu.py right"
+    first = digest(command)
+    assert re.fullmatch("[0-9a-f]{12}", first) and digest(command) == first
+    Path("relu.py").write_text(text + "\n# changed\n")
+    assert digest(command) != first
+    foreign.close_all()
+    assert digest("reference") == "" == digest("reference+upstream_dropped")
+    assert digest("py:there_is_no_such_module:Net") == ""
 
 
 def test_events_that_cannot_be_read_are_named(tmp_path: Path) -> None:

@@ -148,6 +148,38 @@ def test_another_failure_is_not_the_same_failure() -> None:
         assert verdict == first
 
 
+def rows(case: Case) -> int:
+    assert case.architecture.input is not None
+    return case.architecture.input[0]
+
+
+def test_of_two_mistakes_in_one_operator_one_is_not_taken_for_the_other() -> None:
+    """The weight is wrong in batches, the bias everywhere: a smaller network has the bias alone."""
+    a = network(ops.Dense(2), input=(3, 2))
+    case = draw_case(a, 0)
+
+    def judge(candidate: Case) -> Verdict:
+        if "dense" not in candidate.architecture.operators:
+            return Verdict("PASS")
+        part = "weight" if rows(candidate) > 1 else "bias"
+        return Verdict("FAIL", "wrong", operator="dense", tensor=f"layers.0.{part}")
+
+    minimal, verdict = shrink(case, judge(case), judge)
+    assert verdict.tensor == "layers.0.weight" and rows(minimal) == 2
+
+
+def test_a_parameter_below_the_blamed_operator_may_become_another() -> None:
+    a = network(ops.Dense(2), ops.Tanh(), input=(3, 2))
+    case = draw_case(a, 0)
+
+    def judge(candidate: Case) -> Verdict:
+        part = "weight" if rows(candidate) > 1 else "bias"
+        return Verdict("FAIL", "wrong", operator="tanh", tensor=f"layers.0.{part}")
+
+    minimal, verdict = shrink(case, judge(case), judge)
+    assert rows(minimal) == 1 and verdict.tensor == "layers.0.bias"
+
+
 def test_an_error_may_be_reduced_too() -> None:
     case = draw_case(CLASSES, 1)
     minimal, verdict = shrink(case, Verdict("ERROR"), lambda c: Verdict("ERROR", "x"))

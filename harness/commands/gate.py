@@ -23,7 +23,7 @@ from backproof.errors import Command, UsageProblem, refuse_unknown_fault
 from backproof.jobs import NoNetwork, Options
 from backproof.planting import BY_NAME, is_ours
 from backproof.reports import events
-from backproof.reports.events import CaseKnown, FailureSaved, RunStarted
+from backproof.reports.events import CaseKnown, FailureSaved
 from backproof.reports.gate import Budgets
 from backproof.reports.text import count
 from backproof.settings import DEFAULTS, PROFILE_NAMES
@@ -160,9 +160,9 @@ def demanded(given: dict[str, Any], values: Mapping[str, Value], said: set[str])
 def explored(given: dict[str, Any]) -> int:
     """The seed of a night: that of the run that goes on, else a new one, which is recorded."""
     if given["resume"]:
-        for event in resuming.earlier(Path(given["output"])):
-            if isinstance(event, RunStarted):
-                return event.seed
+        found = resuming.earlier(Path(given["output"]))
+        if found and not resuming.ended(found):
+            return resuming.started(found).seed
     return secrets.randbelow(2**31)
 
 

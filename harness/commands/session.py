@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import shlex
 import sys
 from collections.abc import Callable
@@ -14,8 +15,8 @@ import rich_click as click
 from rich.console import Console
 
 from backproof import resuming
-from backproof.baseline import Entry
-from backproof.campaign import run
+from backproof.baseline import Entry, in_force
+from backproof.campaign import run, versions_of
 from backproof.errors import ERROR, show
 from backproof.folders import holding, prepare_folder, unwriteable
 from backproof.interruption import Interruption
@@ -26,7 +27,6 @@ from backproof.reports.progress import LiveProgress
 from backproof.reports.summary import Summary
 from backproof.reports.terminal import render
 from backproof.reports.write import EventWriter, write, write_all
-from backproof.versions import versions
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,32 @@ def conclude(
 
 
 def resumed(folder: Path, options: Options, session: Session) -> Session:
-    """The session with what stands of the run in the folder, if it was interrupted there."""
+    """The session with what stands of the run in the folder, if it was interrupted there.
+
+    Where that run has ended, or was of other code or libraries, it is begun anew, which is said:
+    a pipeline that always resumes must neither stick nor take old verdicts for new ones.
+    """
     found = resuming.earlier(folder)
     if not found:
         return session
-    resuming.refuse_others(found, options, versions(), folder)
-    kept = resuming.kept(found, options)
+    if resuming.ended(found):
+        return _anew(folder, "has ended", session)
+    resuming.refuse_others(found, options, folder)
+    if why := resuming.outdated(found, versions_of(options)):
+        return _anew(folder, f"is outdated: {why}", session)
+    today = datetime.datetime.now(datetime.UTC).date()
+    excuses = {entry.id for entry in in_force(session.known, options.subject, today)}
+    kept = resuming.kept(found, options, excuses)
     try:
         resuming.rewrite(folder, kept)
     except OSError as error:
         raise unwriteable(folder, error) from None
     return replace(session, before=tuple(kept), spent=resuming.spent(found))
+
+
+def _anew(folder: Path, why: str, session: Session) -> Session:
+    click.echo(f"--resume: the run in {folder} {why}; it is begun anew.", err=True)
+    return session
 
 
 def recorded(arguments: list[str]) -> str:

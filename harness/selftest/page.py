@@ -64,9 +64,9 @@ def _lines(result: Result) -> Iterator[str]:
     apart = f" (its {count(others, 'convention')} at ties must pass, and stand below)"
     yield (
         f"Each of the {count(len(found), 'mistake')} of the catalogue{apart * bool(others)} is "
-        "planted in random networks, drawn as any run draws them. A trial counts where the fault shows: where it changes a gradient "
-        "by more than 1000 rounding deviations, or makes it no number or of no right shape. The "
-        "verdict is that of any run."
+        "planted in random networks, drawn as any run draws them. A trial counts where the fault "
+        "shows: where it changes a gradient by more than 1000 rounding deviations, or makes it no "
+        "number or of no right shape. The verdict is that of any run."
     )
     yield ""
     yield "| | | |"

@@ -270,6 +270,11 @@ def resolved(found: Found, profile: ProfileName | None = None) -> dict[str, Valu
     return values
 
 
+def draws(found: Found, profile: ProfileName) -> bool:
+    """Whether a gate draws its seed: at night, whatever the file says, but not the environment."""
+    return profile == "nightly" and "seed" not in found.environment
+
+
 def profile_of(found: Found) -> ProfileName:
     """The profile that the file or the environment asks for, or the default."""
     name: ProfileName = found.given.get("profile", Value(DEFAULTS["profile"], "")).value

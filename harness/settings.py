@@ -57,12 +57,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     cases: Annotated[Whole | None, Meta(description="How many, of `run` and `check`.")] = None
     max_time: Annotated[Time | None, Meta(description="Seconds, or such as 90s, 2m, 1h.")] = None
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1, description="Decides every case.")] = 0
-    lanes: tuple[Lane, ...] = ()
-    dtypes: tuple[DType, ...] = ()
-    checkers: tuple[CheckerName, ...] = ()
-    operators: Operators = ()
-    activations: Activations = ()
-    losses: Losses = ()
+    lanes: Annotated[tuple[Lane, ...], Meta(description="Only these kinds of values.")] = ()
+    dtypes: Annotated[tuple[DType, ...], Meta(description="Only these dtypes.")] = ()
+    checkers: Annotated[tuple[CheckerName, ...], Meta(description="Only these checkers.")] = ()
+    operators: Annotated[Operators, Meta(description="Only networks of these operators.")] = ()
+    activations: Annotated[
+        Activations, Meta(description="Only dense layers and these activations.")
+    ] = ()
+    losses: Annotated[Losses, Meta(description="Only these losses.")] = ()
     max_depth: Annotated[int, Meta(ge=1, le=64)] | None = None
     max_width: Annotated[int, Meta(ge=1, le=1024)] | None = None
     max_batch: Annotated[int, Meta(ge=1, le=1024)] | None = None

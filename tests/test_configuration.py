@@ -324,9 +324,13 @@ def test_config_shows_each_value_and_where_it_came_from(
     assert rows["lanes"] == ["generic,tie", "backproof.toml, line 6"]
     assert rows["min_resolution"] == ["float64=1e-10", "backproof.toml, line 37"]
     assert rows["profile"] == ["quick", "backproof.toml, line 22"]
+    said = json.loads(invoke("config", "--profile", "nightly", "--json").stdout)["seed"]
+    assert said == {"value": 8, "from": "BACKPROOF_SEED"}
+    monkeypatch.delenv("BACKPROOF_SEED")
     as_json = json.loads(invoke("config", "--profile", "nightly", "--json").stdout)
     assert as_json["profile"] == {"value": "nightly", "from": "--profile"}
     assert as_json["cases"] == {"value": None, "from": "profile nightly"}
+    assert as_json["seed"] == {"value": "drawn", "from": "profile nightly"}
     assert as_json["min_resolution"]["value"] == {"float32": 1e-5}
     for_run = json.loads(invoke("config", "--run", "--json").stdout)
     assert for_run["cases"] == {"value": 12, "from": "backproof.toml, line 3"}

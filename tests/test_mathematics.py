@@ -362,7 +362,9 @@ def bones_shown(markdown_text: str) -> str:
 
 @pytest.mark.parametrize("doc", DOCSTRINGS, ids=lambda d: f"{d.path}:{d.line}")
 def test_every_letter_and_sign_of_a_docstring_is_on_its_page_in_order(doc: Docstring) -> None:
-    for line, kind, text in blocks(doc):
+    parts = list(blocks(doc))
+    assert parts
+    for line, kind, text in parts:
         prose = kind == "prose"
         shown = markdown(Docstring(doc.path, line, text)) if prose else display(text)
         if kind == "block":  # behind a brace `else` stands after what it is the condition of
@@ -371,6 +373,10 @@ def test_every_letter_and_sign_of_a_docstring_is_on_its_page_in_order(doc: Docst
         if kind == "block":
             assert shown.count("¯") == text.count("_bar")
             assert shown.count("⊤") == text.count("^T")
+
+
+def test_most_docstrings_have_formulas() -> None:
+    assert sum("<math" in markdown(doc) for doc in DOCSTRINGS) > len(DOCSTRINGS) / 2 > 50
 
 
 @pytest.mark.parametrize("doc", DOCSTRINGS, ids=lambda d: f"{d.path}:{d.line}")

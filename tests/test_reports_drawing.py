@@ -135,6 +135,7 @@ def apart(layout: Layout) -> None:
 
 def test_an_edge_that_skips_ranks_runs_beside_what_it_skips() -> None:
     layout = lay_out(BRANCHED, EDGES)
+    assert any(len(route) > 2 for route in layout.routes)
     for (a, b), route in zip(EDGES, layout.routes, strict=True):
         x, y = layout.places[a]
         assert route[0] == pytest.approx((x, y + 10), abs=0.2)
@@ -206,6 +207,7 @@ def test_every_tensor_is_one_edge_that_can_be_marked(name: str, tensor: str) -> 
 def test_every_operator_is_drawn_and_labelled(name: str) -> None:
     a = NETWORKS[name]
     labels = [n.lines[0].split()[0] for n in draw(a, "", "").nodes if n.lines]
+    assert a.operators
     for operator in a.operators:
         assert labels.count(operator) == a.operators.count(operator)
         assert operator in draw(a, "", "").words

@@ -102,6 +102,7 @@ def test_what_scrolls_is_drawn_or_is_told_has_a_name(name: str) -> None:
 @every_run
 def test_no_status_is_told_by_its_colour_alone(name: str) -> None:
     found = page(run(name))
+    assert found.classed("status")
     for cell in found.root.iter("td"):
         kinds = {"pass", "fail", "inconclusive", "error"} & set(cell.get("class", "").split())
         if kinds and "matrix" not in cell.get("class", ""):

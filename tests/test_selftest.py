@@ -164,6 +164,9 @@ def test_the_page_tells_what_was_counted_and_what_fell_short() -> None:
     row = "| bias_gradient_zero | missing | 1 | 1 | 0 | 0 | 1 | 1 | 1 | 1 | 1 of 1 | 1 | 250 ms |"
     assert row in text
     assert "fell short" not in text
+    assert "Each of the 1 mistake of the catalogue is planted" in text
+    apart = write(replace(result, conventions=rows([FAULT], [GOOD])))
+    assert "the catalogue (its 1 convention at ties must pass, and stand below) is planted" in apart
     missed = replace(result, found=[changed(verdict=Verdict("PASS", "too coarse"))])
     assert "## What fell short\n\n- missed: bias_gradient_zero" in write(missed)
     assert "too coarse" in write(missed)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import click
 import pytest
@@ -127,6 +128,7 @@ def test_the_reference_of_events_links_to_what_it_has() -> None:
 
 def test_every_convention_at_ties_is_in_the_theory() -> None:
     rows = site_conventions.page().splitlines()[2:]
+    assert any("`leaky_relu(slope=0.1)` | x = 0 | 0.1" in row for row in rows)
     assert len(rows) == sum(map(len, CONVENTIONS.values()))
 
 
@@ -216,6 +218,7 @@ def test_every_page_of_the_documentation_is_built(site: Path) -> None:
 
 @needs_builder
 def test_every_formula_is_mathml(site: Path) -> None:
+    assert any("```math" in (DOCS / page).read_text(encoding="utf-8") for page in PAGES)
     for page in PAGES:
         source = (DOCS / page).read_text(encoding="utf-8")
         formulas = len(re.findall(r"^```math$", source, re.MULTILINE)) + source.count("$`")
@@ -224,6 +227,33 @@ def test_every_formula_is_mathml(site: Path) -> None:
         text = html.read_text(encoding="utf-8")
         assert "$`" not in text, page
         assert "wzxhzdk" not in text, page
+
+
+ARGUMENTS = {"mfrac": 2, "msub": 2, "msup": 2, "msubsup": 3, "mover": 2, "munder": 2}
+
+
+def misshapen(html: str) -> list[str]:
+    """The formulas of a page in which some element has too few arguments, or too many."""
+    return [
+        formula
+        for formula in re.findall(r"<math\b.*?</math>", html, re.DOTALL)
+        for element in ElementTree.fromstring(formula).iter()
+        if len(element) != ARGUMENTS.get(element.tag.rpartition("}")[2], len(element))
+    ]
+
+
+@needs_builder
+def test_every_formula_has_the_arguments_that_its_elements_take(site: Path) -> None:
+    texts = [html.read_text(encoding="utf-8") for html in site.rglob("*.html")]
+    assert sum(text.count("<math") for text in texts) > 1000
+    assert [formula for text in texts for formula in misshapen(text)] == []
+
+
+def test_a_power_without_its_exponent_is_misshapen() -> None:
+    sound = "<math><msup><mi>x</mi><mn>2</mn></msup></math>"
+    assert misshapen(sound) == []
+    broken = sound.replace("<mi>x</mi>", "")
+    assert misshapen(broken) == [broken]
 
 
 @needs_builder

@@ -125,13 +125,14 @@ QUOTED: tuple[tuple[str, str], ...] = (
     ("bounds", f"at {points.REPLICAS} such disturbed points"),
     ("index", f"$`{power(noise.UNIT['float64'])}`$ in float64, "
               f"$`{power(noise.UNIT['float32'])}`$ in float32"),
-    ("ties", f"up to {ties.TRIES} combinations"),
+    ("ties", f"more than {ties.TRIES} on each option in turn and on {ties.TRIES} random ones"),
     ("ties", f"about $`{power(ties.NEARBY)}`$ of their scale in {ties.SAMPLES} random directions"),
     ("ties", f"Above $`2^{{{ties.MOST_TIES}}}`$ combinations, or {ties.MOST_ENTRIES:,} entries"),
-    ("ties", f"$`{error_of_squares(1, 1.0) / noise.UNIT['float64']:.0f}\\,m\\,u"),
+    ("ties", f"$`{error_of_squares(1, 1.0) / noise.UNIT['float64']:.0f}\\,n\\,u"),
     ("lanes", "biases of layer $`i`$ are whole numbers plus "
               f"$`2^{{-(i+{-math.log2(bias_offset(0)):.0f})}}`$"),
-    ("blame", f"holds {len(FAULTS)} mistakes"),
+    ("blame", f"holds {sum(not f.convention for f in FAULTS)} mistakes that people made, and "
+              f"{sum(f.convention for f in FAULTS)} conventions at ties"),
     ("blame", f"more than {SHOWS:,.0f} rounding deviations"),
 )  # fmt: skip
 

@@ -55,7 +55,9 @@ y_bar is the cotangent of y: how the loss moves with it.  To derive a backward p
 move each linear map across the inner product <A, B> = sum(A * B), and read off x_bar.  A prime
 is the transpose of a vector or a matrix, x'y, as is W^T, or the derivative of a function, f'(x).
 1' is a row of ones.  [a, b] joins two tensors or is an interval, W[i] is an entry or a row, and
-y (N, m) is y with its shape.  A sum without an index is over all entries."""
+y (N, m) is y with its shape.  A sum without an index is over all entries, or, where a page says
+by rows or along an axis, over that axis.  Two letters side by side are a matrix product where
+their shapes make one (W x, w^T y_bar), else a product entry by entry (f c, w r)."""
 
 
 class Entry(NamedTuple):

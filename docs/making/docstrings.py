@@ -22,7 +22,7 @@ from mathml import mrow
 from notation import RELATIONS, VERBS, Token, Unreadable, tokens
 
 BOX = "display:flex;flex-wrap:wrap;align-items:baseline;gap:.5em 2.5em;overflow-x:auto"
-BOX += ";margin:.6em 0;padding:.2em 0 .2em 1.5em"
+BOX += ";overflow-y:hidden;margin:.6em 0;padding:.2em 0 .2em 1.5em"
 CELLS = re.compile(r"\s{2,}(?=\S)")
 CASES = re.compile(r"(.*\S) where (.*\S), else (.*\S)")
 REFERS = re.compile(r"(?:see|as for|as in|page|operator|is|of)\s+\Z")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from backproof.checkers.conventions import CONVENTIONS
 from backproof.commands.ops import slopes
+from backproof.naming import call
 
 
 def page() -> str:
     """One row for each point of each operator."""
     rows = [
-        f"| `{kind.__struct_config__.tag}` | {c.at} | {slopes(c.ours)} | {slopes(c.torch)} "
+        f"| `{call(c.operator)}` | {c.at} | {slopes(c.ours)} | {slopes(c.torch)} "
         f"| {slopes(c.jax)} |"
-        for kind, conventions in CONVENTIONS.items()
+        for conventions in CONVENTIONS.values()
         for c in conventions
     ]
     head = "| operator | at | ours | PyTorch | JAX |"

@@ -41,6 +41,8 @@ def command(ctx: click.Context, profile: Any, for_run: bool, as_json: bool) -> N
         values = {**resolved(found, profile)}
         if values["profile"].value != profile:
             values["profile"] = Value(profile, "--profile")
+        if configuration.draws(found, profile):
+            values["seed"] = Value("drawn", f"profile {profile}")
     sys.exit(show(lambda: click.echo(_json(values) if as_json else _table(values)), 0))
 
 

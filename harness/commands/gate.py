@@ -16,9 +16,9 @@ from backproof.architectures.cases import DTYPES
 from backproof.architectures.files import ArchitectureError
 from backproof.commands.check import options_for, with_program_options
 from backproof.commands.configured import typed
-from backproof.commands.options import a_number, read_options, with_options
+from backproof.commands.options import a_number, read_options, with_help, with_options
 from backproof.commands.session import Session, conclude
-from backproof.configuration import OF_PROFILES, Found, Value, resolved
+from backproof.configuration import OF_PROFILES, Found, Value, draws, resolved
 from backproof.errors import Command, UsageProblem, refuse_unknown_fault
 from backproof.jobs import NoNetwork, Options
 from backproof.planting import BY_NAME, is_ours
@@ -99,6 +99,11 @@ def resolutions(ctx: Any, param: Any, values: tuple[str, ...]) -> dict[str, floa
     help="Cases that must pass.  [default: the profile's]",
 )
 @with_program_options
+@with_help(
+    cases="How many.  [default: the profile's]",
+    max_time="Stop after so long, such as 60s or 2m.  [default: the profile's]",
+    seed="The same seed and version give the same cases.  [default: 0; nightly draws one]",
+)
 @with_options
 @click.pass_context
 def command(ctx: click.RichContext, /, **given: Any) -> None:
@@ -112,7 +117,7 @@ def command(ctx: click.RichContext, /, **given: Any) -> None:
     found: Found = ctx.meta["backproof.configuration"]
     values = resolved(found, given["profile"])
     given = demanded(given, values, typed(ctx))
-    if given["profile"] == "nightly" and "seed" not in {*typed(ctx), *found.environment}:
+    if "seed" not in typed(ctx) and draws(found, given["profile"]):
         given["seed"] = explored(given)
     options = replace(
         read_options(given), subject=name, profile=given["profile"], budgets=budgets(given)

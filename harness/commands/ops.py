@@ -131,16 +131,25 @@ def _said(value: Any) -> str:
 
 
 def conventions(kind: type[ops.Operator]) -> str:
-    """Every convention of an operator on one line."""
+    """Every convention of an operator on one line, each of the instance that it is measured at."""
     return "; ".join(
-        f"{row.at}: {slopes(row.ours)} / {slopes(row.torch)} / {slopes(row.jax)}"
+        f"{instance(row)}{row.at}: {slopes(row.ours)} / {slopes(row.torch)} / {slopes(row.jax)}"
         for row in CONVENTIONS.get(kind, ())
     )
 
 
 def convention(row: Convention) -> str:
     """One convention in words."""
-    return f"{row.at}: ours {slopes(row.ours)}, PyTorch {slopes(row.torch)}, JAX {slopes(row.jax)}"
+    return (
+        f"{instance(row)}{row.at}: ours {slopes(row.ours)}, PyTorch {slopes(row.torch)}, "
+        f"JAX {slopes(row.jax)}"
+    )
+
+
+def instance(row: Convention) -> str:
+    """`leaky_relu(slope=0.1) at ` where the operator is not the one with all its defaults."""
+    shown = call(row.operator)
+    return f"{shown} at " if "(" in shown else ""
 
 
 def slopes(found: tuple[float, ...]) -> str:

@@ -186,6 +186,18 @@ def with_options(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
+def with_help(**helps: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorate a command that has options: what some say of themselves where `run` says else."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        for option in getattr(function, "__click_params__"):  # noqa: B009
+            if option.name in helps:
+                option.help, option.show_default = helps[option.name], False
+        return function
+
+    return decorate
+
+
 def read_options(given: dict[str, Any]) -> Options:
     """The options of a run.  UsageProblem for what makes no sense together."""
     given = typed_first(given)

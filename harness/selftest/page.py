@@ -10,6 +10,7 @@ from backproof.entry_by_entry import NAMES
 from backproof.reference.faults.of_optimisers import OPTIMISER_FAULTS
 from backproof.reference.faults.stateful import SUBJECT_FAULTS
 from backproof.reference.faults.survey import KINDS
+from backproof.reports.text import count
 from backproof.selftest.scores import Row, Share, shortcomings, total
 from backproof.selftest.whole import WholeTrial
 
@@ -59,11 +60,13 @@ def _lines(result: Result) -> Iterator[str]:
         f"{result.workers} worker{'s' * (result.workers != 1)}; do not edit."
     )
     yield ""
+    others = len(result.conventions)
+    apart = f" (its {count(others, 'convention')} at ties must pass, and stand below)"
     yield (
-        f"Each of the {len(found)} faults of the catalogue is planted in random networks, drawn "
-        "as any run draws them. A trial counts where the fault shows: where it changes a gradient "
-        "by more than 1000 rounding deviations, or makes it no number or of no right shape. The "
-        "verdict is that of any run."
+        f"Each of the {count(len(found), 'mistake')} of the catalogue{apart * bool(others)} is "
+        "planted in random networks, drawn as any run draws them. A trial counts where the fault "
+        "shows: where it changes a gradient by more than 1000 rounding deviations, or makes it no "
+        "number or of no right shape. The verdict is that of any run."
     )
     yield ""
     yield "| | | |"

@@ -8,8 +8,9 @@ for q (T, d), k (S, d), v (S, e), example by example and head by head.  Differen
     <y_bar, w dv> = <w^T y_bar, dv>                      v_bar = w^T y_bar
     <y_bar, dw v> = <y_bar v^T, dw>                      w_bar = y_bar v^T
 
-The softmax by rows, as on its page, with r = w_bar less its mean under w (taken away twice,
-since a first time leaves rounding errors of the size of w_bar):
+The softmax by rows (products entry by entry, sum along the keys), as on its page, with r = w_bar
+less its mean under w (taken away twice, since a first time leaves rounding errors of the size of
+w_bar):
 
     a_bar = w (w_bar - sum(w w_bar)) = w r
 

@@ -11,13 +11,13 @@ ignored class have a = 0.  c is the reduction's constant.  Differentiate a row:
 
     y_bar = c (p sum(a) - a)
 
-Where the right class dominates, p sum(a) and a are nearly equal.  Take the part with k = c
-out of both, sum(a) = a_c + sum_{k != c} a_k and 1 = p_c + sum_{k != c} p_k, and it is gone:
+Where the right class dominates, p sum(a) and a are nearly equal.  Take the part with k = j
+out of both, sum(a) = a_j + sum_{k != j} a_k and 1 = p_j + sum_{k != j} p_k, and it is gone:
 
-    y_bar_c = c (p_c sum_{k != c} a_k - a_c sum_{k != c} p_k)
+    y_bar_j = c (p_j sum_{k != j} a_k - a_j sum_{k != j} p_k)
 
-For a one-hot target that is p_c off the target's class, and on it minus the sum of the
-other probabilities, to full relative accuracy.
+For a one-hot a that is c p_j off the target's class, and on it -c times the sum of the other
+probabilities, to full relative accuracy.
 """
 
 from __future__ import annotations

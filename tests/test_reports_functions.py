@@ -47,7 +47,8 @@ def ended(*found: FunctionChecked, cases: bool = False) -> tuple[int, str]:
     [
         ((), 5, "None of 0 cases passed."),
         ((function(),), 0, "functions: 1 verified."),
-        ((function("FAIL", "issue 9"),), 5, "None of 0 cases passed."),
+        ((function("FAIL", "issue 9"),), 5, "functions: 1 failed as is known."),
+        ((function("INCONCLUSIVE"),), 5, "1 of 1 function is not verified; *"),
         ((function(), function("FAIL", "issue 9")), 0, "*1 verified, 1 failed as is known."),
         ((function(), function("FAIL")), 1, "1 of 2 functions is wrong; first double in test_x*"),
         ((function("ERROR"), function("FAIL")), 1, "1 of 2 functions is wrong; *"),

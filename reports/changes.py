@@ -85,7 +85,8 @@ def others(c: Comparison) -> Iterator[str]:
     if c.still:
         yield f"failing in both runs: {count(len(c.still), 'case')}"
     if c.beside_still:
-        yield f"failing in both runs: {count(len(c.beside_still), 'function or saved case', BESIDE)}"
+        others = count(len(c.beside_still), "function or saved case", BESIDE)
+        yield f"failing in both runs: {others}"
     if c.excused:
         yield f"failing here alone, and known: {count(len(c.excused), 'case')}"
     for old, new, n in c.other:

@@ -64,8 +64,9 @@ def dumps(events: Iterable[AnyEvent]) -> bytes | None:
     again += [r for r in summary.replays if r.outcome == "expected" and r.id not in known]
     found = [(_rule_id(group[0].verdict.operator), group) for group in mistakes]
     rules = sorted({*(rule for rule, _ in found), *(_rule_id(r.operator) for r in again)})
-    results = [_replayed(r, rules, start) for r in again]
-    results += [_result(group, rules, start) for _, group in found[:MOST_RESULTS]]
+    results = [_result(group, rules, start) for _, group in found[:MOST_RESULTS]]
+    results += [_replayed(r, rules, start) for r in again]
+    results.sort(key=lambda result: "suppressions" in result)
     results = results[:MOST_RESULTS]
     run = {
         "tool": {"driver": _driver(summary, rules)},

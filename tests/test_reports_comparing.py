@@ -330,10 +330,11 @@ def with_check(name: str) -> Verdict:
 def test_another_mistake_in_a_case_that_failed_is_newly_failing(
     before: Verdict, after: Verdict
 ) -> None:
-    old, new = (
-        [*ran(streams.case(0, v), streams.case(1, streams.passed()))[:-1], streams.finished(1)]
-        for v in (before, after)
-    )
+    def run(verdict: Verdict) -> list[AnyEvent]:
+        cases = [streams.case(0, verdict), streams.case(1, streams.passed())]
+        return [streams.started(), *cases, streams.finished(1)]
+
+    old, new = run(before), run(after)
     assert code(old, new)[0] is ExitCode.WRONG
     assert "case-0  fails in another way" in told(old, new)
     assert code(new, new)[0] is ExitCode.VERIFIED and not compare(new, new).failing
@@ -341,8 +342,12 @@ def test_another_mistake_in_a_case_that_failed_is_newly_failing(
 
 
 def test_another_mistake_of_a_case_that_was_never_told_is_newly_failing() -> None:
-    cut = [streams.started(), streams.case(0, streams.passed()), streams.saved("case-7")]
-    other = [*cut[:2], streams.saved("case-7", verdict=OTHER)]
+    cut: list[AnyEvent] = [
+        streams.started(),
+        streams.case(0, streams.passed()),
+        streams.saved("case-7"),
+    ]
+    other: list[AnyEvent] = [*cut[:2], streams.saved("case-7", verdict=OTHER)]
     assert code(cut, other)[0] is ExitCode.WRONG
     assert code(other, other)[0] is ExitCode.INTERRUPTED
 
@@ -356,7 +361,7 @@ def function(
 
 
 def session(*found: FunctionChecked) -> list[AnyEvent]:
-    stream = [streams.started(subject="functions"), *found]
+    stream: list[AnyEvent] = [streams.started(subject="functions"), *found]
     said = exit_code(summarise(stream), interrupted=False)
     return [*stream, streams.finished(int(said[0]), said[1])]
 
@@ -406,7 +411,7 @@ def replayed(outcome: Any, verdict: Verdict) -> list[AnyEvent]:
     again = Replayed(
         id="case-7", known=False, outcome=outcome, architecture=streams.MINIMAL, verdict=verdict
     )
-    stream = [streams.started(), streams.case(0, streams.passed()), again]
+    stream: list[AnyEvent] = [streams.started(), streams.case(0, streams.passed()), again]
     said = exit_code(summarise(stream), interrupted=False)
     return [*stream, streams.finished(int(said[0]), said[1])]
 
@@ -424,6 +429,7 @@ def test_a_saved_case_fails_newly_or_as_it_did() -> None:
 
 
 def test_an_error_without_common_cases_is_an_error_and_not_nothing_compared() -> None:
-    new = [streams.started(), streams.case(5, Verdict("ERROR", "torch")), streams.finished(3)]
+    broken = streams.case(5, Verdict("ERROR", "torch"))
+    new: list[AnyEvent] = [streams.started(), broken, streams.finished(3)]
     assert code(streams.clean(), new)[0] is ExitCode.ERROR
     assert told(streams.clean(), new).startswith("ERROR")

@@ -323,8 +323,8 @@ def replayed(outcome: Any, **changes: Any) -> Replayed:
 
 @pytest.mark.parametrize("outcome", ["failed", "changed", "expired"])
 def test_a_saved_case_that_fails_is_a_result_of_its_own(outcome: str) -> None:
-    gate = [streams.started(), streams.case(0, streams.passed()), replayed(outcome)]
-    events = [*gate, streams.finished(1, "1 saved case fails.")]
+    gate: list[AnyEvent] = [streams.started(), streams.case(0, streams.passed()), replayed(outcome)]
+    events: list[AnyEvent] = [*gate, streams.finished(1, "1 saved case fails.")]
     check_log(log(events))
     found = run(events)
     (result,) = found["results"]
@@ -336,19 +336,27 @@ def test_a_saved_case_that_fails_is_a_result_of_its_own(outcome: str) -> None:
 
 
 def test_a_saved_case_that_is_expected_is_suppressed_and_one_that_passes_is_none() -> None:
-    gate = [streams.started(), streams.case(0, streams.passed()), replayed("expected")]
+    gate: list[AnyEvent] = [
+        streams.started(),
+        streams.case(0, streams.passed()),
+        replayed("expected"),
+    ]
     (result,) = run([*gate, streams.finished()])["results"]
     assert result["suppressions"][0]["justification"] == "Known as case-7 in the baseline."
     assert run([*gate[:2], replayed("passed"), streams.finished()])["results"] == []
-    excused = [streams.case(1, streams.failed()), CaseKnown(id="case-1", known="case-7")]
+    excused: list[AnyEvent] = [
+        streams.case(1, streams.failed()),
+        CaseKnown(id="case-1", known="case-7"),
+    ]
     assert len(run([*gate, *excused, streams.finished()])["results"]) == 1, "it is there already"
 
 
 def test_a_wrong_function_is_a_notification_and_no_success() -> None:
     bad = Check("values", "FAIL", "why", "entry (0,) is 1")
-    events = [
+    wrong = FunctionChecked(id="test_x.py::test", function="halve", status="FAIL", checks=(bad,))
+    events: list[AnyEvent] = [
         streams.started(),
-        FunctionChecked(id="test_x.py::test", function="halve", status="FAIL", checks=(bad,)),
+        wrong,
         streams.finished(1, "1 of 1 function is wrong."),
     ]
     check_log(log(events))
@@ -359,9 +367,9 @@ def test_a_wrong_function_is_a_notification_and_no_success() -> None:
     assert [n["message"]["text"] for n in invocation["toolExecutionNotifications"]] == [
         "1 of 1 function is wrong.", "FAIL: halve in test_x.py::test: values: entry (0,) is 1",
     ]  # fmt: skip
-    suppressed = [*events[:2], replayed("expected"), events[-1]]
+    suppressed: list[AnyEvent] = [*events[:2], replayed("expected"), events[-1]]
     assert run(suppressed)["invocations"][0]["executionSuccessful"] is False
-    known = msgspec.structs.replace(events[1], known="issue 9")  # type: ignore[type-var]
+    known = msgspec.structs.replace(wrong, known="issue 9")
     fine = run([streams.started(), known, streams.case(0, streams.passed()), streams.finished()])
     assert fine["invocations"][0]["toolExecutionNotifications"] == []
 

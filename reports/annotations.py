@@ -98,8 +98,8 @@ def _replays(s: Summary) -> Iterator[Note]:
 def _functions(s: Summary) -> Iterator[Note]:
     """Functions by the names of their tests, as their own files are not known here."""
     for f in counting(s.functions):
-        lines = (f"{f.status}: {f.function} in {f.id}.", f.reason, f"Replay: {f.replay}")
-        lines = lines if f.replay else lines[:2]
+        again = f"Replay: {f.replay}" if f.replay else ""
+        lines = (f"{f.status}: {f.function} in {f.id}.", f.reason, again)
         if f.status in ("FAIL", "ERROR"):
             what = "a function is wrong" if f.status == "FAIL" else "ERROR"
             yield Note("error", f"Backproof: {what}", lines)

@@ -62,7 +62,8 @@ def compare(
 ) -> tuple[int, tuple[Beside, ...], tuple[Beside, ...]]:
     """How many the two runs share, what newly fails, and what fails as it did."""
     before, after = _found(old), _found(new)
-    failing, still = [], []
+    failing: list[Beside] = []
+    still: list[Beside] = []
     for what, event in after.items():
         if not _fails(event):
             continue

@@ -27,9 +27,10 @@ import msgspec
 
 from .events import AnyEvent, RunStarted, Source
 from .exit_codes import ExitCode, headline, outcome
+from .functions import counting
 from .gate import BAD_REPLAYS, WORDS, Replay
 from .mistakes import by_mistake
-from .sarif import fingerprint, sentences
+from .sarif import fingerprint, fingerprint_of_replay, sentences
 from .summary import Failure, Summary, summarise
 from .text import count, cut, printable
 
@@ -57,7 +58,8 @@ class Note(msgspec.Struct, frozen=True):
 def notes(events: Iterable[AnyEvent]) -> list[Note]:
     """Everything there is to say of a run at a line: errors, warnings, notices, the worst first."""
     summary = summarise(events)
-    found = [*_failures(summary), *_replays(summary), *_controls(summary), *_known(summary)]
+    found = [*_failures(summary), *_replays(summary), *_functions(summary)]
+    found += [*_controls(summary), *_known(summary)]
     found += [Note("error", "Backproof: budget missed", (words,)) for words in summary.missed]
     code, reason = outcome(summary)
     if code is not ExitCode.VERIFIED and not any(note.level == "error" for note in found):
@@ -84,10 +86,25 @@ def _replays(s: Summary) -> Iterator[Note]:
     """Saved cases that fail, or of which nothing is known; and those that need no excuse now."""
     for r in s.replays:
         lines = (f"The saved case {r.id} {WORDS[r.outcome]}.", r.note or r.reason)
-        if r.outcome in (*BAD_REPLAYS, "error") or (r.outcome == "not_reached" and not r.known):
+        if r.outcome in BAD_REPLAYS:
+            mark = fingerprint_of_replay(s.subject, r.id)
+            yield Note("error", "Backproof: saved case", lines, mark)
+        elif r.outcome == "error" or (r.outcome == "not_reached" and not r.known):
             yield Note("error", "Backproof: saved case", lines)
         elif r.outcome in ("fixed", "not_reached"):
             yield Note("notice", "Backproof: known failure", lines)
+
+
+def _functions(s: Summary) -> Iterator[Note]:
+    """Functions by the names of their tests, as their own files are not known here."""
+    for f in counting(s.functions):
+        again = f"Replay: {f.replay}" if f.replay else ""
+        lines = (f"{f.status}: {f.function} in {f.id}.", f.reason, again)
+        if f.status in ("FAIL", "ERROR"):
+            what = "a function is wrong" if f.status == "FAIL" else "ERROR"
+            yield Note("error", f"Backproof: {what}", lines)
+        elif f.status in ("TIMEOUT", "INCONCLUSIVE"):
+            yield Note("warning", f"Backproof: {f.status}", lines)
 
 
 def _controls(s: Summary) -> Iterator[Note]:
@@ -177,7 +194,8 @@ SEVERITIES: dict[Level, str] = {"error": "critical", "warning": "minor", "notice
 def gitlab(events: Iterable[AnyEvent]) -> bytes:
     """The Code Quality report: the mistakes of the code under test, if its place is known.
 
-    Errors of the harness and missed budgets are no fault of a line: the job fails by them.
+    A saved case that fails is one of them, with SARIF's fingerprint as the others.  Errors of the
+    harness and missed budgets are no fault of a line: the job fails by them.
     """
     events = tuple(events)
     source = _source(events)

@@ -8,14 +8,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from .beside import named
 from .comparing import SPEED, Accuracy, Changed, Comparison, Digits, Speed
 from .exit_codes import ExitCode, compared, compared_headline
 from .summary import Summary
 from .terminal import STYLES, echo, styled
-from .text import count, number, printable
+from .text import count, cut, number, printable
 
 LISTED = 10
 """Cases and rows of each kind on the terminal; report.md has more."""
+
+BESIDE = "functions or saved cases"
+"""More than one of them."""
 
 LEGEND = (
     "digits: lost where below 0, of error over bound and of resolution;\n"
@@ -33,6 +37,8 @@ def render(summary: Summary, comparison: Comparison, console: Console, old: str)
         echo(console, (line, "yellow"))
     _cases(console, "newly failing", comparison.failing, STYLES["FAIL"])
     _ids(console, "failing, and not in the older run", comparison.unmatched)
+    for line in beside(comparison):
+        echo(console, (line, STYLES["FAIL"]))
     _cases(console, "newly passing", comparison.passing, STYLES["PASS"])
     for line in others(comparison):
         echo(console, (line, ""))
@@ -45,9 +51,26 @@ def render(summary: Summary, comparison: Comparison, console: Console, old: str)
 
 def matched(c: Comparison) -> str:
     """How many cases the two runs share, and how many they do not."""
-    return (
+    words = (
         f"{count(c.matched, 'case')} in both, {c.only_old:,} only there, {c.only_new:,} only here"
     )
+    if c.beside_matched:
+        words += f"; {count(c.beside_matched, 'function or saved case', BESIDE)} in both"
+    return words
+
+
+def was(c: Changed) -> str:
+    """What a case was in the older run, seen from what it is now."""
+    return "fails in another way" if c.old == c.new == "FAIL" else f"was {c.old}"
+
+
+def beside(c: Comparison) -> Iterator[str]:
+    """The functions and saved cases that newly fail."""
+    for found in c.beside_failing[:LISTED]:
+        how = found.reason or "not in the older run"
+        yield printable(f"newly failing: {cut(named(found), 200)}, {how}")
+    if (left := len(c.beside_failing) - LISTED) > 0:
+        yield f"newly failing: {left:,} more functions and saved cases"
 
 
 def different(c: Comparison) -> Iterator[str]:
@@ -61,6 +84,9 @@ def others(c: Comparison) -> Iterator[str]:
     """What else became of cases, counted."""
     if c.still:
         yield f"failing in both runs: {count(len(c.still), 'case')}"
+    if c.beside_still:
+        others = count(len(c.beside_still), "function or saved case", BESIDE)
+        yield f"failing in both runs: {others}"
     if c.excused:
         yield f"failing here alone, and known: {count(len(c.excused), 'case')}"
     for old, new, n in c.other:
@@ -122,7 +148,7 @@ def _cases(console: Console, title: str, cases: Sequence[Changed], style: str) -
     echo(console, (title, style), (f": {count(len(cases), 'case')}", ""))
     for c in cases[:LISTED]:
         where = " ".join(printable(word) for word in (c.operator, c.tensor) if word)
-        echo(console, (f"  {printable(c.id)}  was {c.old}{', ' + where if where else ''}", ""))
+        echo(console, (f"  {printable(c.id)}  {was(c)}{', ' + where if where else ''}", ""))
     _more(console, len(cases))
 
 

@@ -32,6 +32,9 @@ from scipy import special
 
 from ..architectures.architecture import Architecture
 from ..checkers.comparison import Status
+from ..checkers.verdict import Verdict
+from . import beside
+from .beside import Beside
 from .events import AnyEvent, CaseFinished, CaseKnown, FailureSaved, RunStarted
 from .tallies import verdicts_by_operator
 
@@ -52,7 +55,10 @@ Key = tuple[Architecture, str, str, int, int]
 
 
 class Changed(msgspec.Struct, frozen=True, kw_only=True):
-    """A case of both runs whose status is another one now; `id` is the new run's."""
+    """A case of both runs whose status is another one now; `id` is the new run's.
+
+    FAIL in both where something else is wrong with it: another operator, tensor or check.
+    """
 
     id: str
     architecture: Architecture
@@ -119,11 +125,12 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """What changed from one run to another.
 
     `matched` counts the cases of both, `only_old` and `only_new` those of one alone.
-    `failing` went to FAIL, `passing` to PASS; `other` counts the changes that are neither.
-    `still` names those that failed and fail; `unmatched` the failures that the new run alone
-    has, of which nothing says that they are old; `excused` the failures of either kind that the
-    new run's baseline knows.  All three are ids of the new run.  `differences` are what differs
-    between the runs themselves: (what, old, new).
+    `failing` went to FAIL, or fail in another way, `passing` to PASS; `other` counts the changes
+    that are neither.  `still` names those that fail as they did; `unmatched` the failures that
+    the new run alone has, of which nothing says that they are old; `excused` the failures of
+    either kind that the new run's baseline knows.  All three are ids of the new run.
+    `differences` are what differs between the runs themselves: (what, old, new).  The fields
+    `beside_` are of functions and saved cases; a failing one that only the new run has is new.
     """
 
     matched: int
@@ -138,11 +145,14 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     accuracy: tuple[Accuracy, ...]
     speed: tuple[Speed, ...]
     differences: tuple[tuple[str, str, str], ...]
+    beside_matched: int = 0
+    beside_failing: tuple[Beside, ...] = ()
+    beside_still: tuple[Beside, ...] = ()
 
     @property
     def new_failures(self) -> int:
         """The failures that the old run does not have."""
-        return len(self.failing) + len(self.unmatched)
+        return len(self.failing) + len(self.unmatched) + len(self.beside_failing)
 
 
 def compare(old: Iterable[AnyEvent], new: Iterable[AnyEvent]) -> Comparison:
@@ -156,13 +166,17 @@ def compare(old: Iterable[AnyEvent], new: Iterable[AnyEvent]) -> Comparison:
         for a, b in moved
         if b.verdict.status not in ("FAIL", "PASS")
     )
-    known = {f.minimal for f in _alone(old)}
+    known = {(f.minimal, failing_as(f.verdict)) for f in _alone(old)}
+    again = [f for f in _alone(new) if (f.minimal, failing_as(f.verdict)) in known]
     excused = {e.id for e in new if isinstance(e, CaseKnown)}
-    failing = [_changed(a, b) for a, b in moved if b.verdict.status == "FAIL"]
+    wrong = [(a, b) for a, b in both if b.verdict.status == "FAIL"]
+    same = [b for a, b in wrong if failing_as(a.verdict) == failing_as(b.verdict)]
+    failing = [_changed(a, b) for a, b in wrong if failing_as(a.verdict) != failing_as(b.verdict)]
     unmatched = [
         *(c.id for key, c in after.items() if key not in before and c.verdict.status == "FAIL"),
-        *(f.id for f in _alone(new) if f.minimal not in known),
+        *(f.id for f in _alone(new) if (f.minimal, failing_as(f.verdict)) not in known),
     ]
+    matched_beside, failing_beside, still_beside = beside.compare(old, new)
     return Comparison(
         matched=len(both),
         only_old=len(before) - len(both),
@@ -170,16 +184,21 @@ def compare(old: Iterable[AnyEvent], new: Iterable[AnyEvent]) -> Comparison:
         failing=tuple(c for c in failing if c.id not in excused),
         passing=tuple(_changed(a, b) for a, b in moved if b.verdict.status == "PASS"),
         other=tuple((a, b, n) for (a, b), n in sorted(counted.items())),
-        still=(
-            *(b.id for a, b in both if a.verdict.status == b.verdict.status == "FAIL"),
-            *(f.id for f in _alone(new) if f.minimal in known),
-        ),
+        still=tuple(f.id for f in (*same, *again)),
         unmatched=tuple(id for id in unmatched if id not in excused),
         excused=tuple(id for id in (*(c.id for c in failing), *unmatched) if id in excused),
         accuracy=tuple(_accuracy(both)),
         speed=tuple(_speed(both)),
         differences=tuple(_differences(_start(old), _start(new))),
+        beside_matched=matched_beside,
+        beside_failing=failing_beside,
+        beside_still=still_beside,
     )
+
+
+def failing_as(verdict: Verdict) -> tuple[str, ...]:
+    """What two failures of one case have in common where they are of one mistake."""
+    return verdict.status, verdict.operator, verdict.tensor, *verdict.failed_checks
 
 
 def _by_key(events: Sequence[AnyEvent]) -> dict[Key, CaseFinished]:

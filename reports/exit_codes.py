@@ -8,14 +8,18 @@ Where several apply, 1 wins over 3 over 2 over 5.  Usage errors are found before
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from enum import IntEnum
 
+import msgspec
+
+from .beside import Beside, key, named, numbered
 from .comparing import Comparison
 from .functions import counted, sentence
 from .gate import BAD_REPLAYS, WORDS, budgets_of
 from .summary import Failure, Summary
-from .text import count, printable, resolution
+from .text import count, cut, printable, resolution
 
 MAX_INCONCLUSIVE = 0.10
 """The share of cases that may decide nothing before a run proves too little: a default that
@@ -84,10 +88,10 @@ def exit_code(
         return ExitCode.INTERRUPTED, (
             f"{word} after {count(summary.cases, 'case')}, none of which failed."
         )
-    if not summary.passed:
-        return ExitCode.NOT_VERIFIED, f"None of {count(summary.cases, 'case')} passed."
     if said := sentence(summary.functions, "INCONCLUSIVE", "UNSUPPORTED", "TIMEOUT"):
         return ExitCode.NOT_VERIFIED, said
+    if not summary.passed:
+        return ExitCode.NOT_VERIFIED, _none_passed(summary)
     if summary.missed:
         return ExitCode.NOT_VERIFIED, summary.missed[0]
     unreached = [r for r in summary.replays if r.outcome == "not_reached" and not r.known]
@@ -102,6 +106,12 @@ def exit_code(
             f"the budget allows {max_inconclusive:.1%}."
         )
     return ExitCode.VERIFIED, _verified(summary)
+
+
+def _none_passed(summary: Summary) -> str:
+    if summary.functions and not summary.cases:
+        return f"{counted(summary.functions)}."
+    return f"None of {count(summary.cases, 'case')} passed."
 
 
 def outcome(summary: Summary) -> tuple[ExitCode, str]:
@@ -119,35 +129,71 @@ def _budget(summary: Summary) -> float:
 def compared(summary: Summary, comparison: Comparison) -> tuple[ExitCode, str]:
     """The exit code of a run held against an older one, and the reason.
 
-    1 where a case fails that did not, or that the older run does not have; a case that failed
-    there too is known and does not count.  Else what the run said of everything else: errors,
-    missed controls, an interruption, too little verified.  5 also where the two have no case
-    in common.
+    1 where a case fails that did not, or in another way, or that the older run does not have; a
+    case that failed there too is known and does not count.  Functions and saved cases alike.
+    Else what the run said of everything else: errors, missed controls, an interruption, too
+    little verified.  5 also where the two have nothing in common that was checked.
     """
-    new = comparison.new_failures
-    if new:
-        verb = "fails" if new == 1 else "fail"
-        first = [f for f in summary.failures if f.id in _new_ids(comparison)]
-        words = f"; first {_first(first)}" if first else ""
-        return ExitCode.WRONG, f"{count(new, 'case')} newly {verb}{words}."
+    if comparison.new_failures:
+        return ExitCode.WRONG, _newly(summary, comparison)
+    still = _counted(comparison.still, comparison.beside_still)
     code, reason = outcome(summary)
-    if code is ExitCode.WRONG and comparison.still:
+    if code is ExitCode.WRONG and still:
         code, reason = exit_code(
-            summary,
+            _without(summary, comparison),
             max_inconclusive=_budget(summary),
             interrupted=summary.interrupted,
             known=frozenset(comparison.still),
         )
-    if code is ExitCode.VERIFIED and not comparison.matched:
-        return ExitCode.NOT_VERIFIED, "The two runs have no case in common."
-    if comparison.still:
-        verb = "fails" if len(comparison.still) == 1 else "fail"
-        reason += f" {count(len(comparison.still), 'case')} {verb} in both runs."
+    if code is ExitCode.VERIFIED and not _in_common(summary, comparison):
+        what = "case" if summary.cases else "function"
+        return ExitCode.NOT_VERIFIED, f"The two runs have no {what} in common."
+    if still:
+        verb = "fails" if len(comparison.still) + len(comparison.beside_still) == 1 else "fail"
+        reason += f" {still} {verb} in both runs."
     return code, reason
 
 
-def _new_ids(comparison: Comparison) -> frozenset[str]:
-    return frozenset((*(c.id for c in comparison.failing), *comparison.unmatched))
+def _in_common(summary: Summary, comparison: Comparison) -> int:
+    """What was compared of the new run: its cases, or its functions where it has no cases."""
+    return comparison.matched if summary.cases else comparison.beside_matched
+
+
+def _newly(summary: Summary, comparison: Comparison) -> str:
+    """How much newly fails, and the first of it."""
+    new = (*(c.id for c in comparison.failing), *comparison.unmatched)
+    others = comparison.beside_failing
+    first = [f for f in summary.failures if f.id in frozenset(new)]
+    words = f"; first {_first(first)}" if first else ""
+    if others and not new:
+        words = f"; first {cut(printable(named(others[0])), 200)}"
+    verb = "fails" if comparison.new_failures == 1 else "fail"
+    return f"{_counted(new, others)} newly {verb}{words}."
+
+
+def _counted(cases: Collection[str], others: Collection[Beside]) -> str:
+    """`2 cases, 1 function and 1 saved case`, "" for nothing."""
+    kinds = Counter(b.kind for b in others)
+    words = [count(len(cases), "case")] if cases else []
+    words += [count(n, kind) for kind, n in sorted(kinds.items())]
+    return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+
+
+def _without(summary: Summary, comparison: Comparison) -> Summary:
+    """The run as if what fails in both were known: functions and saved cases."""
+    still = {key(b) for b in comparison.beside_still}
+    names = numbered((f.id, f.function) for f in summary.functions)
+    saved = numbered((r.id, "") for r in summary.replays)
+    return msgspec.structs.replace(
+        summary,
+        functions=tuple(
+            msgspec.structs.replace(f, known="it fails in both runs") if name in still else f
+            for name, f in zip(names, summary.functions, strict=True)
+        ),
+        replays=tuple(
+            r for name, r in zip(saved, summary.replays, strict=True) if name not in still
+        ),
+    )
 
 
 def compared_headline(summary: Summary, comparison: Comparison) -> str:
@@ -155,7 +201,7 @@ def compared_headline(summary: Summary, comparison: Comparison) -> str:
     code, _ = compared(summary, comparison)
     if comparison.new_failures:
         return "NEWLY FAILING"
-    if not comparison.matched:
+    if code is ExitCode.NOT_VERIFIED and not _in_common(summary, comparison):
         return "NOTHING COMPARED"
     return "NOTHING NEWLY FAILS" if code is ExitCode.VERIFIED else _HEADLINES[code]
 

@@ -6,7 +6,8 @@ subject that raised, a claim beyond values that does not hold; so each case is s
 failed is a failure somewhere.  A failure that a gate's baseline knows is skipped, as one that is
 expected.  The suite `backproof.controls` holds the negative controls, of which a missed one is a
 failure, `backproof.functions` what was checked by itself, `backproof.saved` the cases that a gate
-ran again.  Follows Ant's schema, which the looser ones of Jenkins and GitLab include.
+ran again, `backproof.budgets` a failure for each budget that is missed: no gate that fails leaves
+a file that is green.  Follows Ant's schema, which the looser ones of Jenkins and GitLab include.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from .events import (
 )
 from .functions import CheckedFunction, functions
 from .gate import BAD_REPLAYS, WORDS, Replay, replays
+from .summary import summarise
 from .tallies import BAD, status_by_operator
 from .terminal import against
 from .text import printable
@@ -66,6 +68,8 @@ def dumps(events: Iterable[AnyEvent]) -> bytes:
         suites.setdefault("backproof.controls", []).append(_control(control))
     for function in functions(events):
         suites.setdefault("backproof.functions", []).append(_function(function))
+    for sentence in summarise(events).missed:
+        suites.setdefault("backproof.budgets", []).append(_missed(sentence))
     root = ElementTree.Element("testsuites")
     for i, (name, tests) in enumerate(suites.items()):
         root.append(_suite(i, name, tests, start))
@@ -149,17 +153,28 @@ def _excused(test: ElementTree.Element, known: str) -> ElementTree.Element:
 
 
 def _replayed(r: Replay) -> ElementTree.Element:
-    """A saved case that ran again: what must not be is a failure, what is undecided is skipped."""
+    """A saved case that ran again: what must not be is a failure, what counts for nothing skipped.
+
+    One that must pass and was not reached fails the gate, so it is a failure.
+    """
     test = _element("testcase", name=r.id, classname="backproof.saved", time=_seconds(r.seconds))
     if r.outcome in ("passed", "fixed"):
         return test
-    bad = "error" if r.outcome == "error" else "failure" if r.outcome in BAD_REPLAYS else "skipped"
+    failed = r.outcome in BAD_REPLAYS or (r.outcome == "not_reached" and not r.known)
+    bad = "error" if r.outcome == "error" else "failure" if failed else "skipped"
     why = "; ".join(word for word in (r.note, r.reason) if word)
     outcome = _element(bad, message=f"{r.id} {WORDS[r.outcome]}", type=r.outcome)
     outcome.text = printable(
         "\n".join((f"network: {r.architecture}", f"because: {why}")), lines=True
     )
     test.append(outcome)
+    return test
+
+
+def _missed(sentence: str) -> ElementTree.Element:
+    """A budget that was not kept."""
+    test = _element("testcase", name=sentence, classname="backproof.budgets", time=_seconds(0.0))
+    test.append(_element("failure", message=sentence, type="MISSED"))
     return test
 
 

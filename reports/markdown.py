@@ -94,6 +94,8 @@ def _head(s: Summary, comparison: Comparison | None) -> Iterator[str]:
         yield f"## Backproof: {compared_headline(s, comparison)}"
         yield prose(compared(s, comparison)[1])
         yield f"By itself the run is {headline(s)}: {reason}"
+    if s.functions and not s.cases:
+        return
     passed, controls = s.counts["PASS"], s.controls
     caught = f"{controls.caught:,} of {controls.planted:,}" if controls.planted else "none planted"
     yield (
@@ -214,6 +216,7 @@ def _changes(c: Comparison) -> Iterator[str]:
         *(f"* {prose(line)}" for line in changes.different(c)),
         *(f"* newly failing: {_changed(x)}" for x in c.failing),
         *(f"* failing, and not in the older run: {code(id, SHORT)}" for id in c.unmatched),
+        *(f"* {prose(line)}" for line in changes.beside(c)),
         *(f"* newly passing: {_changed(x)}" for x in c.passing),
     ]
     yield _list(lines, CHANGES - 2 * TABLE, "line")
@@ -238,7 +241,7 @@ def _changes(c: Comparison) -> Iterator[str]:
 
 def _changed(c: Changed) -> str:
     where = " ".join(code(word, SHORT) for word in (c.operator, c.tensor) if word)
-    return f"{code(c.id, SHORT)}, was {c.old}{', ' + where if where else ''}"
+    return f"{code(c.id, SHORT)}, {changes.was(c)}{', ' + where if where else ''}"
 
 
 # --- tables -----------------------------------------------------------------------------

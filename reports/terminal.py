@@ -19,7 +19,7 @@ from ..checkers.comparison import Comparison, Status
 from ..checkers.verdict import Verdict
 from .coverage import Coverage
 from .exit_codes import ExitCode, headline, outcome
-from .functions import CheckedFunction, counted, counting
+from .functions import counted, counting
 from .gate import BAD_REPLAYS, WORDS, kept
 from .mistakes import by_mistake
 from .summary import Controls, Failure, Summary
@@ -60,7 +60,7 @@ def render(summary: Summary, console: Console, folder: str | Path | None = None)
             console.print()
             console.print(_table(title, rows, console))
     _claims(summary.claims, console)
-    _functions(summary.functions, console)
+    _functions(summary, console)
     console.print()
     echo(console, (_LEGEND, "dim"))
     _undecided(summary, console)
@@ -128,9 +128,12 @@ def styled(console: Console, *parts: tuple[str, str]) -> Text:
 
 
 def _run_line(summary: Summary) -> str:
-    words = [count(summary.cases, "case")]
-    words += [f"{summary.counts[s]:,} {s}" for s in STYLES if summary.counts[s]]
-    words.append(f"{duration(summary.seconds)}, {summary.cases_per_second:.1f} cases/s")
+    if summary.functions and not summary.cases:
+        words = [counted(summary.functions), duration(summary.seconds)]
+    else:
+        words = [count(summary.cases, "case")]
+        words += [f"{summary.counts[s]:,} {s}" for s in STYLES if summary.counts[s]]
+        words.append(f"{duration(summary.seconds)}, {summary.cases_per_second:.1f} cases/s")
     if summary.seed is not None:
         words.append(f"seed {summary.seed}")
     return "; ".join(words)
@@ -213,13 +216,13 @@ def _claims(claims: Sequence[Claimed], console: Console) -> None:
         echo(console, ("note", STYLES["INCONCLUSIVE"]), (printable(text), ""))
 
 
-def _functions(found: Sequence[CheckedFunction], console: Console) -> None:
+def _functions(summary: Summary, console: Console) -> None:
     """How the functions ended that were checked by themselves; a line for each that is bad."""
-    if not found:
-        return
-    console.print()
-    echo(console, (counted(found), ""))
-    bad = [f for f in counting(found) if f.status != "PASS"]
+    bad = [f for f in counting(summary.functions) if f.status != "PASS"]
+    if summary.functions and (summary.cases or bad):
+        console.print()
+    if summary.functions and summary.cases:  # else the line of the run has said it
+        echo(console, (counted(summary.functions), ""))
     for f in bad[:PAGES]:
         text = f"  {f.function} in {f.id}: {cut(f.reason, 300)}"
         echo(console, (f.status, STYLES[f.status]), (printable(text), ""))

@@ -260,6 +260,127 @@ def test_a_wrong_function_is_wrong_in_every_report(pytester: pytest.Pytester) ->
     assert "functions: 1 verified, 1 wrong, 1 failed as is known" in shown.output
 
 
+RAISED = """
+import pytest
+def test_raised(gradient_check):
+    with pytest.raises(AssertionError):
+        gradient_check(backproof.check_backward, double, wrong, x)
+"""
+
+
+def functions_of(pytester: pytest.Pytester) -> list[tuple[str, str]]:
+    return [(e.status, e.known) for e in found(pytester) if isinstance(e, FunctionChecked)]
+
+
+def only_these(pytester: pytest.Pytester, *tests: str) -> pytest.RunResult:
+    """A session of these functions' tests alone."""
+    setting = FUNCTIONS.partition("def test_right")[0]
+    pytester.makepyfile(test_of_functions=setting + "".join(tests))
+    return pytester.runpytest_inprocess(REPORT, "--tb=no", "-p", "no:xdist")
+
+
+def test_a_failure_that_the_test_itself_expects_is_known(pytester: pytest.Pytester) -> None:
+    right = "def test_right(gradient_check):\n    gradient_check(backproof.check_backward, "
+    result = only_these(pytester, RAISED, right + "double, right, x)\n")
+    assert result.ret == 0 and last(found(pytester)).exit_code == 0
+    assert sorted(functions_of(pytester)) == [("FAIL", "the test expects it"), ("PASS", "")]
+
+
+def test_a_failure_that_is_raised_and_then_fails_the_test_is_not_known(
+    pytester: pytest.Pytester,
+) -> None:
+    result = only_these(pytester, RAISED + "    assert False\n")
+    assert result.ret == 1 and last(found(pytester)).exit_code == 1
+    assert functions_of(pytester) == [("FAIL", "")]
+
+
+XFAILED = """
+import pytest
+@pytest.mark.xfail(reason="issue 9")
+def test_known(gradient_check):
+    gradient_check(backproof.check_backward, double, wrong, x)
+"""
+
+
+@pytest.mark.parametrize("tests", [XFAILED, RAISED])
+def test_where_nothing_but_expected_failures_was_found_pytest_and_the_reports_say_5(
+    pytester: pytest.Pytester, tests: str
+) -> None:
+    result = only_these(pytester, tests)
+    assert result.ret == 5 and last(found(pytester)).exit_code == 5
+    result.stdout.fnmatch_lines(["functions: 1 failed as is known: exit code 5"])
+
+
+def test_where_every_generated_check_is_expected_to_fail_both_say_5(
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
+) -> None:
+    verdicts.update(dict.fromkeys(range(4), Verdict("FAIL", "wrong")))
+    pytester.makeini(f"{STRICT}backproof_expected_failures = *: issue 7\n")
+    result = run(*net(), REPORT)
+    result.assert_outcomes(xfailed=4)
+    assert result.ret == 5 and last(found(pytester)).exit_code == 5
+    result.stdout.fnmatch_lines(["None of 4 cases passed: exit code 5"])
+    verdicts[2] = Verdict("PASS")
+    most = "".join(f"  *-00{i}-*: issue 7\n" for i in (0, 1, 3))
+    pytester.makeini(f"{STRICT}backproof_expected_failures =\n{most}")
+    result = run(*net(), REPORT)
+    result.assert_outcomes(xfailed=3, passed=1)
+    assert result.ret == 0 and last(found(pytester)).exit_code == 0
+
+
+def test_a_check_that_fails_within_raises_is_known(run: Run, pytester: pytest.Pytester) -> None:
+    body = "with pytest.raises(AssertionError): check()"
+    decorated(pytester, "[Wrong], **quick", body)
+    test = pytester.path / "test_mine.py"
+    test.write_text("import pytest\n" + test.read_text())
+    result = run(REPORT)
+    result.assert_outcomes(passed=3)
+    events = found(pytester)
+    assert [e.known for e in events if isinstance(e, CaseKnown)] == ["the test expects it"] * 3
+    assert result.ret == 5 and last(events).exit_code == 5, "nothing was verified"
+
+
+RERUN = """
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in runtestprotocol(item, nextitem=nextitem, log=False):
+        if report.failed:
+            report.outcome = "rerun"
+        item.ihook.pytest_runtest_logreport(report=report)
+        if report.outcome == "rerun":
+            break
+    else:
+        return True
+    runtestprotocol(item, nextitem=nextitem, log=True)
+    return True
+
+def pytest_report_teststatus(report):
+    if report.outcome == "rerun":
+        return "rerun", "R", "RERUN"
+"""
+
+
+@pytest.mark.parametrize(("second", "code"), [("right", 0), ("wrong", 1)])
+def test_of_a_test_that_is_run_again_the_last_attempt_counts(
+    pytester: pytest.Pytester, second: str, code: int
+) -> None:
+    pytester.makeconftest(RERUN)
+    flaky = f"""
+attempts = iter([wrong, {second}])
+def test_flaky(gradient_check):
+    rule = next(attempts)
+    gradient_check(backproof.check_backward, double, right, x)
+    gradient_check(backproof.check_backward, double, rule, x)
+"""
+    result = only_these(pytester, flaky)
+    assert result.ret == last(found(pytester)).exit_code == code
+    assert [status for status, _ in functions_of(pytester)] == [
+        "PASS", "FAIL" if code else "PASS",
+    ], "both of one attempt, and of one alone"  # fmt: skip
+
+
 def test_the_ini_file_s_folder_is_beside_it_and_written_where_there_are_checks(
     run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:

@@ -14,10 +14,11 @@ import streams
 from helpers_cli import invoke
 from helpers_github import LEVELS, Heard, heard
 
+from backproof.checkers.checks import Check
 from backproof.checkers.verdict import Verdict
 from backproof.reports import events, sarif
 from backproof.reports.annotations import github, gitlab
-from backproof.reports.events import AnyEvent, CaseKnown, Replayed, Source
+from backproof.reports.events import AnyEvent, CaseKnown, FunctionChecked, Replayed, Source
 from backproof.reports.exit_codes import outcome
 from backproof.reports.gate import Budgets
 from backproof.reports.summary import summarise
@@ -323,3 +324,41 @@ def test_another_platform_is_bad_usage(tmp_path: Path) -> None:
     written(tmp_path, streams.clean())
     result = invoke("report", str(tmp_path), "--annotations", "jenkins")
     assert result.exit_code == 4 and "github" in result.stderr
+
+
+# --- functions and saved cases ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "known", "level"),
+    [
+        ("FAIL", "", "error"),
+        ("ERROR", "", "error"),
+        ("TIMEOUT", "", "warning"),
+        ("INCONCLUSIVE", "", "warning"),
+        ("FAIL", "issue 9", None),
+        ("PASS", "", None),
+    ],
+)
+def test_a_function_that_counts_has_an_annotation(
+    status: Any, known: str, level: str | None
+) -> None:
+    check = Check("values of input 0", status, "why", "entry (0,) is 1")
+    function = FunctionChecked(
+        id="test_x.py::test", function="halve", status=status, checks=(check,), known=known,
+        replay="pytest test_x.py",
+    )  # fmt: skip
+    found = on_github([*streams.clean()[:-1], function, streams.finished(0)])
+    assert [command.name for command in found] == ([level] if level else [])
+    if level:
+        assert f"{status}: halve in test_x.py::test." in found[0].data
+        assert "entry (0,) is 1" in found[0].data and "Replay: pytest test_x.py" in found[0].data
+
+
+def test_gitlab_hears_of_a_saved_case_that_fails_with_sarif_s_fingerprint() -> None:
+    run = [*streams.clean()[:-1], replayed("failed", False), streams.finished(1)]
+    (only,) = on_gitlab(run)
+    (result,) = json.loads(sarif.dumps(located(run)) or b"")["runs"][0]["results"]
+    assert only["fingerprint"] == result["partialFingerprints"]["backproof/v1"]
+    assert only["severity"] == "critical" and "saved-failed" in only["description"]
+    assert on_gitlab([*run[:-2], replayed("not_reached", False), streams.finished(5)]) == []

@@ -15,12 +15,14 @@ import streams
 from click.testing import CliRunner, Result
 from rich.console import Console
 
+from backproof.checkers.checks import Check
+from backproof.checkers.comparison import Status
 from backproof.checkers.verdict import OperatorVerdict, Verdict
 from backproof.cli import group
-from backproof.reports import changes
+from backproof.reports import changes, markdown
 from backproof.reports.comparing import CHANCE, by_chance, compare, digits
-from backproof.reports.events import AnyEvent, encode
-from backproof.reports.exit_codes import ExitCode, compared
+from backproof.reports.events import AnyEvent, FunctionChecked, Replayed, encode
+from backproof.reports.exit_codes import ExitCode, compared, exit_code
 from backproof.reports.summary import summarise
 
 
@@ -305,3 +307,129 @@ def test_an_older_run_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         result = report(str(new), "--against", str(tmp_path / name))
         assert result.exit_code == 4
         assert words in result.output
+
+
+# --- another mistake, functions, saved cases ------------------------------------------------
+
+
+OTHER = Verdict("FAIL", "another", operator="tanh", tensor="layers.1.output")
+
+
+def with_check(name: str) -> Verdict:
+    return Verdict("FAIL", "a claim", checks=(Check(name, "FAIL", "why", "detail"),))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (streams.failed(), OTHER),
+        (OTHER, Verdict("FAIL", "another", operator="tanh", tensor="layers.3.output")),
+        (with_check("stateless"), with_check("deterministic")),
+    ],
+)
+def test_another_mistake_in_a_case_that_failed_is_newly_failing(
+    before: Verdict, after: Verdict
+) -> None:
+    def run(verdict: Verdict) -> list[AnyEvent]:
+        cases = [streams.case(0, verdict), streams.case(1, streams.passed())]
+        return [streams.started(), *cases, streams.finished(1)]
+
+    old, new = run(before), run(after)
+    assert code(old, new)[0] is ExitCode.WRONG
+    assert "case-0  fails in another way" in told(old, new)
+    assert code(new, new)[0] is ExitCode.VERIFIED and not compare(new, new).failing
+    assert "fails in another way" in markdown.dumps(new, old).decode()
+
+
+def test_another_mistake_of_a_case_that_was_never_told_is_newly_failing() -> None:
+    cut: list[AnyEvent] = [
+        streams.started(),
+        streams.case(0, streams.passed()),
+        streams.saved("case-7"),
+    ]
+    other: list[AnyEvent] = [*cut[:2], streams.saved("case-7", verdict=OTHER)]
+    assert code(cut, other)[0] is ExitCode.WRONG
+    assert code(other, other)[0] is ExitCode.INTERRUPTED
+
+
+def function(
+    status: Status = "PASS", check: str = "values of input 0", **changes: Any
+) -> FunctionChecked:
+    given: dict[str, Any] = {"id": "test_x.py::test", "function": "double"}
+    checks = (Check(check, status, "why", "entry (0,) is 1, must be 2"),)
+    return FunctionChecked(status=status, checks=checks, **(given | changes))
+
+
+def session(*found: FunctionChecked) -> list[AnyEvent]:
+    stream: list[AnyEvent] = [streams.started(subject="functions"), *found]
+    said = exit_code(summarise(stream), interrupted=False)
+    return [*stream, streams.finished(int(said[0]), said[1])]
+
+
+def test_sessions_of_functions_alone_are_compared_by_them() -> None:
+    good, wrong = session(function()), session(function("FAIL"))
+    assert code(good, good) == (ExitCode.VERIFIED, "functions: 1 verified.")
+    assert told(good, good).startswith("NOTHING NEWLY FAILS")
+    assert code(good, wrong)[0] is ExitCode.WRONG
+    words = " ".join(told(good, wrong, 200).split())
+    assert "NEWLY FAILING 1 function newly fails; first double in test_x.py::test." in words
+    assert "newly failing: double in test_x.py::test, was PASS" in words
+    assert code(wrong, good)[0] is ExitCode.VERIFIED
+    absent = session(function(function="triple"))
+    assert code(absent, wrong)[0] is ExitCode.WRONG
+    assert code(absent, good) == (
+        ExitCode.NOT_VERIFIED, "The two runs have no function in common.",
+    )  # fmt: skip
+    assert told(absent, good).startswith("NOTHING COMPARED")
+
+
+def test_a_function_that_fails_in_both_runs_is_known_unless_by_another_check() -> None:
+    wrong = session(function("FAIL"), function(id="other"))
+    outcome, reason = code(wrong, wrong)
+    assert outcome is ExitCode.VERIFIED and reason.endswith(" 1 function fails in both runs.")
+    other = session(function("FAIL", "dtype of input 0"), function(id="other"))
+    assert code(wrong, other)[0] is ExitCode.WRONG
+    assert "fails in another way" in told(wrong, other, 200)
+    excused = session(function("FAIL", known="issue 9"), function(id="other"))
+    assert code(excused, wrong)[0] is ExitCode.WRONG, "its excuse is gone"
+    assert code(wrong, excused)[0] is ExitCode.VERIFIED
+    alone = session(function("FAIL"))
+    assert code(alone, alone)[0] is ExitCode.NOT_VERIFIED
+    assert told(alone, alone).startswith("NOTHING VERIFIED")
+
+
+def test_a_function_that_is_checked_twice_is_matched_in_order() -> None:
+    old = session(function(), function())
+    assert code(old, session(function(), function("FAIL")))[0] is ExitCode.WRONG
+    twice = session(function("FAIL"), function(), function(id="other"))
+    swapped = session(function(), function("FAIL"), function(id="other"))
+    assert code(twice, twice)[0] is ExitCode.VERIFIED
+    assert code(twice, swapped)[0] is ExitCode.WRONG
+
+
+def replayed(outcome: Any, verdict: Verdict) -> list[AnyEvent]:
+    again = Replayed(
+        id="case-7", known=False, outcome=outcome, architecture=streams.MINIMAL, verdict=verdict
+    )
+    stream: list[AnyEvent] = [streams.started(), streams.case(0, streams.passed()), again]
+    said = exit_code(summarise(stream), interrupted=False)
+    return [*stream, streams.finished(int(said[0]), said[1])]
+
+
+def test_a_saved_case_fails_newly_or_as_it_did() -> None:
+    good, wrong = replayed("passed", streams.passed()), replayed("failed", streams.failed())
+    other = replayed("failed", OTHER)
+    assert code(good, wrong)[0] is ExitCode.WRONG and code(wrong, other)[0] is ExitCode.WRONG
+    outcome, reason = code(wrong, wrong)
+    assert outcome is ExitCode.VERIFIED and "1 saved case fails in both runs." in reason
+    assert "newly failing: the saved case case-7, in the older run it passes" in told(
+        good, wrong, 200
+    )
+    assert "the saved case case-7, fails in another way" in markdown.dumps(other, wrong).decode()
+
+
+def test_an_error_without_common_cases_is_an_error_and_not_nothing_compared() -> None:
+    broken = streams.case(5, Verdict("ERROR", "torch"))
+    new: list[AnyEvent] = [streams.started(), broken, streams.finished(3)]
+    assert code(streams.clean(), new)[0] is ExitCode.ERROR
+    assert told(streams.clean(), new).startswith("ERROR")

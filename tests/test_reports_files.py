@@ -15,7 +15,7 @@ import streams
 from backproof.checkers.comparison import Comparison
 from backproof.checkers.verdict import Verdict
 from backproof.reports import json_report, junit
-from backproof.reports.events import AnyEvent, CaseFinished, RunStarted, Source, plain
+from backproof.reports.events import AnyEvent, CaseFinished, Replayed, RunStarted, Source, plain
 from backproof.reports.summary import summarise
 from backproof.reports.text import printable
 from backproof.reports.write import COMPARISON, REPORTS, write_all
@@ -288,3 +288,33 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one_whole(
     with pytest.raises(OSError, match="disk full"):
         write_all(tmp_path, run("clean"))
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+# --- a gate that fails is red in junit.xml ----------------------------------------------------
+
+
+def test_a_missed_budget_is_a_failure_in_junit_and_a_kept_one_is_not() -> None:
+    def gate(least: int) -> list[AnyEvent]:
+        options = {"budgets": {"min_cases": least}}
+        return [streams.started(options=options), streams.case(0, streams.passed())]
+
+    suite = suites(gate(2))["backproof.budgets"]
+    (failure,) = suite.iter("failure")
+    assert failure.get("message") == "1 case passed; the budget demands 2 at least."
+    assert suite.get("failures") == suite.get("tests") == "1"
+    assert "backproof.budgets" not in suites(gate(1))
+    etree = pytest.importorskip("lxml.etree")
+    schema = etree.XMLSchema(etree.parse(Path(__file__).parent / "data" / "junit.xsd"))
+    schema.assertValid(etree.fromstring(junit.dumps(gate(2))))
+
+
+@pytest.mark.parametrize(("known", "element"), [(False, "failure"), (True, "skipped")])
+def test_a_saved_case_that_must_pass_and_was_not_reached_is_a_failure(
+    known: bool, element: str
+) -> None:
+    again = Replayed(
+        id="case-7", known=known, outcome="not_reached", architecture=streams.MINIMAL,
+        verdict=streams.inconclusive(), note="it timed out",
+    )  # fmt: skip
+    (test,) = suites([streams.started(), again])["backproof.saved"].iter("testcase")
+    assert [child.tag for child in test] == [element]

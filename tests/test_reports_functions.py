@@ -47,7 +47,8 @@ def ended(*found: FunctionChecked, cases: bool = False) -> tuple[int, str]:
     [
         ((), 5, "None of 0 cases passed."),
         ((function(),), 0, "functions: 1 verified."),
-        ((function("FAIL", "issue 9"),), 5, "None of 0 cases passed."),
+        ((function("FAIL", "issue 9"),), 5, "functions: 1 failed as is known."),
+        ((function("INCONCLUSIVE"),), 5, "1 of 1 function is not verified; *"),
         ((function(), function("FAIL", "issue 9")), 0, "*1 verified, 1 failed as is known."),
         ((function(), function("FAIL")), 1, "1 of 2 functions is wrong; first double in test_x*"),
         ((function("ERROR"), function("FAIL")), 1, "1 of 2 functions is wrong; *"),
@@ -136,3 +137,29 @@ def test_a_page_lists_as_many_functions_as_fit_and_counts_the_others() -> None:
     assert b">halve<" in wrong, "what is wrong is not what is left out"
     few = html.dumps([streams.started(), *many[:-2], streams.finished()])
     assert b"more function" not in few and b'<a href="#functions">' in few
+
+
+def test_a_session_of_functions_alone_is_not_headed_by_cases_that_there_are_not() -> None:
+    told = [*stream(function(), function("FAIL", "issue 9")), streams.finished()]
+    console = Console(file=io.StringIO(), width=120, force_terminal=False)
+    terminal.render(summarise(told), console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "functions: 1 verified, 1 failed as is known; 10.0 s" in shown
+    assert shown.count("functions: 1 verified") == 1 and "0 cases" not in shown
+    page = markdown.dumps(told).decode()
+    assert "cases verified" not in page and "0 of 0" not in page
+    made = html.dumps(told).decode()
+    assert 'class="four"' not in made and "cases per second" not in made
+    assert "1 verified, 1 failed as is known" in made
+    assert "expected: issue 9" in made and "expected: values" not in made
+
+
+def test_beside_cases_the_numbers_of_cases_stand() -> None:
+    told = [*streams.clean()[:-1], function(), streams.finished()]
+    console = Console(file=io.StringIO(), width=120, force_terminal=False)
+    terminal.render(summarise(told), console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "4 cases; 4 PASS" in shown and "functions: 1 verified" in shown
+    assert "| 4 of 4 |" in markdown.dumps(told).decode()
+    made = html.dumps(told).decode()
+    assert 'class="four"' in made and "cases per second" in made

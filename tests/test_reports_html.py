@@ -154,6 +154,9 @@ def test_the_cause_of_the_worst_failure_stands_at_the_top() -> None:
     text = page(run("gated")).text
     assert "Likely cause of the worst failure : equals the reference with the bias negated" in text
     assert "Likely cause of the worst failure" not in page(run("clean")).text
+    unknown = "no known fault gives these gradients"
+    told = [*streams.with_failure()[:-1], streams.saved("case-1", cause=unknown)]
+    assert "Likely cause of the worst failure" not in page(told).text
 
 
 def test_a_gate_s_budgets_replays_and_known_failures_have_sections() -> None:

@@ -14,14 +14,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import streams
 from helpers_cli import QUICK, invoke
 
+from backproof.checkers.checks import Check
 from backproof.checkers.verdict import Verdict
 from backproof.foreign import source_of
 from backproof.reports import sarif
-from backproof.reports.events import AnyEvent, Source
+from backproof.reports.events import AnyEvent, CaseKnown, FunctionChecked, Replayed, Source
 from backproof.reports.write import write_all
 from backproof.subjects.python import PythonSubject, defined
 
@@ -66,8 +68,17 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "notification": ({"message"}, {"level"}),
     "result": (
         {"message"},
-        {"ruleId", "ruleIndex", "level", "locations", "occurrenceCount", "partialFingerprints"},
+        {
+            "ruleId",
+            "ruleIndex",
+            "level",
+            "locations",
+            "occurrenceCount",
+            "partialFingerprints",
+            "suppressions",
+        },
     ),
+    "suppression": ({"kind"}, {"justification"}),
     "message": ({"text"}, set()),
     "location": ({"physicalLocation"}, set()),
     "physicalLocation": ({"artifactLocation", "region"}, set()),
@@ -124,6 +135,8 @@ def check_result(result: dict[str, Any], ids: Sequence[str], bases: dict[str, An
     assert ids[result["ruleIndex"]] == result["ruleId"]
     assert result["occurrenceCount"] >= 1
     assert all(isinstance(x, str) and x for x in result["partialFingerprints"].values())
+    for suppression in result.get("suppressions", ()):
+        check("suppression", suppression)
     for location in result["locations"]:
         check("location", location)
         place = location["physicalLocation"]
@@ -136,7 +149,8 @@ def check_result(result: dict[str, Any], ids: Sequence[str], bases: dict[str, An
 
 
 @pytest.mark.parametrize(
-    "name", ["clean", "with_failure", "cut_off", "control_missed", "every_status", "hostile"]
+    "name",
+    ["clean", "with_failure", "cut_off", "control_missed", "every_status", "hostile", "gated"],
 )
 def test_it_is_what_the_standard_demands(name: str) -> None:
     check_log(log(getattr(streams, name)()))
@@ -295,3 +309,74 @@ def test_what_is_not_of_this_repository_has_no_location(
     (site / "installed_subject.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(site))
     assert source_of("py:installed_subject:gradients") is None
+
+
+# --- saved cases and functions --------------------------------------------------------------
+
+
+def replayed(outcome: Any, **changes: Any) -> Replayed:
+    given: dict[str, Any] = {"id": "case-7", "known": outcome != "failed", "note": "issue {9}"}
+    return Replayed(
+        outcome=outcome, architecture=streams.MINIMAL, verdict=streams.failed(), **(given | changes)
+    )
+
+
+@pytest.mark.parametrize("outcome", ["failed", "changed", "expired"])
+def test_a_saved_case_that_fails_is_a_result_of_its_own(outcome: str) -> None:
+    gate: list[AnyEvent] = [streams.started(), streams.case(0, streams.passed()), replayed(outcome)]
+    events: list[AnyEvent] = [*gate, streams.finished(1, "1 saved case fails.")]
+    check_log(log(events))
+    found = run(events)
+    (result,) = found["results"]
+    assert "suppressions" not in result and result["ruleId"] == "wrong-gradient/dense"
+    assert result["message"]["text"].startswith("The saved case case-7 ")
+    assert found["invocations"][0]["executionSuccessful"] is True
+    (other,) = run([*gate[:2], replayed(outcome, id="case-8"), events[-1]])["results"]
+    assert other["partialFingerprints"] != result["partialFingerprints"]
+
+
+def test_a_saved_case_that_is_expected_is_suppressed_and_one_that_passes_is_none() -> None:
+    gate: list[AnyEvent] = [
+        streams.started(),
+        streams.case(0, streams.passed()),
+        replayed("expected"),
+    ]
+    (result,) = run([*gate, streams.finished()])["results"]
+    assert result["suppressions"][0]["justification"] == "Known as case-7 in the baseline."
+    assert run([*gate[:2], replayed("passed"), streams.finished()])["results"] == []
+    excused: list[AnyEvent] = [
+        streams.case(1, streams.failed()),
+        CaseKnown(id="case-1", known="case-7"),
+    ]
+    assert len(run([*gate, *excused, streams.finished()])["results"]) == 1, "it is there already"
+
+
+def test_a_wrong_function_is_a_notification_and_no_success() -> None:
+    bad = Check("values", "FAIL", "why", "entry (0,) is 1")
+    wrong = FunctionChecked(id="test_x.py::test", function="halve", status="FAIL", checks=(bad,))
+    events: list[AnyEvent] = [
+        streams.started(),
+        wrong,
+        streams.finished(1, "1 of 1 function is wrong."),
+    ]
+    check_log(log(events))
+    found = run(events)
+    assert found["results"] == []
+    (invocation,) = found["invocations"]
+    assert invocation["executionSuccessful"] is False, "an empty success closes alerts"
+    assert [n["message"]["text"] for n in invocation["toolExecutionNotifications"]] == [
+        "1 of 1 function is wrong.", "FAIL: halve in test_x.py::test: values: entry (0,) is 1",
+    ]  # fmt: skip
+    suppressed: list[AnyEvent] = [*events[:2], replayed("expected"), events[-1]]
+    assert run(suppressed)["invocations"][0]["executionSuccessful"] is False
+    known = msgspec.structs.replace(wrong, known="issue 9")
+    fine = run([streams.started(), known, streams.case(0, streams.passed()), streams.finished()])
+    assert fine["invocations"][0]["toolExecutionNotifications"] == []
+
+
+def test_alerts_go_out_only_of_a_gate_that_judged() -> None:
+    action = (Path(__file__).parents[1] / "action.yml").read_text()
+    (step,) = [s for s in action.split("\n    - ") if "upload-sarif@" in s]
+    (condition,) = [line for line in step.splitlines() if line.strip().startswith("if:")]
+    assert 'fromJSON(\'["0", "1", "5"]\')' in condition
+    assert "steps.gate.outputs.exit-code" in condition

@@ -68,6 +68,15 @@ def concluded(recorder: Recorder, *, interrupted: bool) -> tuple[ExitCode, str]:
     return (ExitCode.NOT_VERIFIED, f"{why[:1].upper()}{why[1:]}.") if why else (code, reason)
 
 
+def falls_short(recorder: Recorder, code: ExitCode) -> bool:
+    """Whether checks were made, and their exit code is what pytest's must be where that is 0.
+
+    Failures that are expected are no failures to pytest; where nothing else was verified, they
+    prove nothing all the same.  A session without checks is pytest's alone.
+    """
+    return code is not ExitCode.VERIFIED and bool(recorder.statuses or recorder.functions)
+
+
 # --- the section ------------------------------------------------------------------------
 
 
@@ -82,8 +91,10 @@ def section(recorder: Recorder, reporter: pytest.TerminalReporter, exitstatus: i
         say(reporter, f"backproof: {line}" if quiet else line)
     for line in () if quiet else evidence(recorder.events):
         say(reporter, line)
-    if exitstatus == pytest.ExitCode.OK and (why := shortfall(recorder)):
-        say(reporter, f"{why}: exit code 5", red=True)
+    code, reason = concluded(recorder, interrupted=False)
+    if exitstatus == pytest.ExitCode.OK and falls_short(recorder, code):
+        why = shortfall(recorder) or reason.rstrip(".")
+        say(reporter, f"{why}: exit code {int(code)}", red=True)
     pages(recorder, reporter, summary, quiet=quiet)
     if recorder.problem:
         say(reporter, f"{recorder.asked.named} {printable(recorder.problem)}", red=True)

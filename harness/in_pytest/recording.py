@@ -93,6 +93,10 @@ class Recorder:
             self.starts[event.subject] = event
             self._append(event)
 
+    def again(self, id: str) -> None:
+        """A test begins: of one that is run again, the last attempt's functions count."""
+        self.functions.pop(id, None)
+
     def take(self, id: str, told: Told) -> None:
         """What the report of an item tells.  A case that is judged again stands once."""
         self.open()

@@ -155,13 +155,18 @@ class Session:
         """Take what a report tells; one by xdist of a dead worker tells what it was doing."""
         if self.recorder is None:
             return
+        if report.when == "setup":
+            self.recorder.again(report.nodeid)
         if hasattr(report, "backproof"):
             self.recorder.take(report.nodeid, report.backproof)
         elif report.when not in ("setup", "call", "teardown"):
             self.recorder.lost(report.nodeid)
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Write the reports; exit code 5, as `backproof check` has it, for too little verified."""
+        """Write the reports; where pytest finds nothing wrong, their exit code is the session's.
+
+        So one that verified too little ends with 5, as `backproof check` has it.
+        """
         foreign.close_all()
         recorder = self.recorder
         if recorder is None or self.config.option.collectonly:
@@ -169,8 +174,8 @@ class Session:
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         code, reason = outcome.concluded(recorder, interrupted=interrupted)
         recorder.finish(int(code), reason, interrupted=interrupted)
-        if exitstatus == pytest.ExitCode.OK and outcome.shortfall(recorder):
-            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+        if exitstatus == pytest.ExitCode.OK and outcome.falls_short(recorder, code):
+            session.exitstatus = int(code)
         elif exitstatus == pytest.ExitCode.OK and recorder.problem:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 

@@ -31,6 +31,12 @@ from backproof.reports.events import (
 from backproof.reports.summary import Failure
 from backproof.versions import versions
 
+BY_THE_TEST = "the test expects it"
+"""The excuse of what failed in a test that passed, such as within `pytest.raises`."""
+
+EXCUSED = ("FAIL", "INCONCLUSIVE", "UNSUPPORTED")
+"""What a test that expects its failure expects of a function; an error of the harness is none."""
+
 
 class Told(TypedDict):
     """What stands on a report: whose check it is, and a line for each event."""
@@ -54,10 +60,13 @@ class Teller:
     def on(self, report: pytest.TestReport, check: GeneratedCheck | None) -> Told | None:
         """What is new since the item's last report; None where that is nothing."""
         id, known = report.nodeid, expected(report)
+        caught = known or (BY_THE_TEST if report.passed else "")
         also: list[AnyEvent] = [
-            msgspec.structs.replace(event, known=known or "") if event.status == "FAIL" else event
+            msgspec.structs.replace(event, known=caught) if event.status in EXCUSED else event
             for event in self._functions.pop(id, ())
         ]
+        if report.when == "call":  # with its setup a check was judged and has not failed yet
+            known = caught
         if known and check is not None and check.verdict and check.verdict.status == "FAIL":
             also.append(CaseKnown(at=time.time(), id=id, known=known))
         return self.now(id, check, also)

@@ -29,7 +29,7 @@ from ..drawing import cells, spans, steps, timeline
 from ..drawing.histogram import HEIGHT, WIDTH, decades, histogram
 from ..events import AnyEvent, CaseFinished, FailureSaved, RunResumed, RunStarted
 from ..exit_codes import ExitCode, headline, outcome
-from ..functions import CheckedFunction
+from ..functions import CheckedFunction, counted
 from ..gate import BAD_REPLAYS, WORDS
 from ..summary import Summary, summarise
 from ..tallies import BAD, STATUSES, Counts, status_by_operator
@@ -65,6 +65,12 @@ SIGNS: dict[Status, str] = {
     "UNSUPPORTED": "\u2013",
 }
 """Beside a colour, for who does not see it."""
+
+
+RANK: dict[Status, int] = {
+    status: i for i, status in enumerate((*BAD, "INCONCLUSIVE", "UNSUPPORTED", "PASS"))
+}
+"""What is shown first where not everything is."""
 
 
 def dumps(events: Iterable[AnyEvent]) -> bytes:
@@ -115,6 +121,7 @@ def dumps(events: Iterable[AnyEvent]) -> bytes:
             accuracy=_accuracy(cases),
             timeline=timeline.timeline(cases, _starts(events)),
             functions=_functions(summary),
+            functions_in_words=counted(summary.functions).removeprefix("functions: "),
         )
     )
     return page.encode()
@@ -122,8 +129,7 @@ def dumps(events: Iterable[AnyEvent]) -> bytes:
 
 def _functions(summary: Summary) -> list[CheckedFunction]:
     """As many functions as fit, what is wrong first."""
-    rank = {status: i for i, status in enumerate((*BAD, "INCONCLUSIVE", "UNSUPPORTED", "PASS"))}
-    ordered = sorted(summary.functions, key=lambda f: (bool(f.known), rank[f.status]))
+    ordered = sorted(summary.functions, key=lambda f: (bool(f.known), RANK[f.status]))
     return ordered[:MOST_FUNCTIONS]
 
 
@@ -282,8 +288,7 @@ def _worst_first(comparisons: Sequence[Comparison]) -> list[Comparison]:
 def _listed(cases: Sequence[CaseFinished]) -> Sequence[CaseFinished]:
     if len(cases) <= MOST_CASES:
         return cases
-    rank = {status: i for i, status in enumerate((*BAD, "INCONCLUSIVE", "UNSUPPORTED", "PASS"))}
-    return sorted(cases, key=lambda c: rank[c.verdict.status])[:MOST_CASES]
+    return sorted(cases, key=lambda c: RANK[c.verdict.status])[:MOST_CASES]
 
 
 def _histograms(cases: Sequence[CaseFinished]) -> list[dict[str, Any]]:

@@ -184,7 +184,7 @@ def compare(old: Iterable[AnyEvent], new: Iterable[AnyEvent]) -> Comparison:
         failing=tuple(c for c in failing if c.id not in excused),
         passing=tuple(_changed(a, b) for a, b in moved if b.verdict.status == "PASS"),
         other=tuple((a, b, n) for (a, b), n in sorted(counted.items())),
-        still=tuple(f.id for f in (*same, *again)),
+        still=(*(c.id for c in same), *(f.id for f in again)),
         unmatched=tuple(id for id in unmatched if id not in excused),
         excused=tuple(id for id in (*(c.id for c in failing), *unmatched) if id in excused),
         accuracy=tuple(_accuracy(both)),

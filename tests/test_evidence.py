@@ -64,7 +64,7 @@ def test_the_wrong_entry_is_the_one_beyond_its_bound() -> None:
     ratios = np.array(found.error) / np.array(found.bound)
     assert np.flatnonzero(ratios > 1).tolist() == [4 * 3 + 2]
     right = reference_subject(case)[1]["layers.0.weight"].reshape(-1)
-    np.testing.assert_allclose(found.accepted, right, rtol=1e-5)
+    np.testing.assert_allclose(found.accepted, right, rtol=1e-5)  # written to six digits
     assert found.given[14] == pytest.approx(1.5 * right[14], rel=1e-5)
     assert found.error[14] == pytest.approx(0.5 * abs(right[14]), rel=1e-2)
 

@@ -207,7 +207,8 @@ def test_known_failures_are_notices_and_the_step_passes(tmp_path: Path) -> None:
 def test_configuration_profile_and_saved_cases_are_those_that_are_named(tmp_path: Path) -> None:
     copy = example("github", tmp_path)
     (copy / "other.toml").write_text('subject = "py:my_net:Wrong"\n')
-    found = verify(tmp_path, config="other.toml", profile="nightly", replays="kept here")
+    named = {"config": "other.toml", "profile": "nightly", "replays": "kept here"}
+    found = verify(tmp_path, arguments="--seed=3", **named)
     assert found.code == 1
     assert list((copy / "kept here").glob("dense-bias-*.json"))
 

@@ -1,8 +1,9 @@
 """Hypothesis profiles: `quick`, the default, and `thorough`.
 
 `HYPOTHESIS_PROFILE=thorough pytest` or `pytest --hypothesis-profile=thorough` chooses.  Where
-the variable CI is set, examples are drawn from the test's name alone, so that a build can be
-repeated.  There is no deadline: JAX compiles each new network in its first call.
+the variable CI is set, as `.ci/run` sets it, examples are drawn from the test's name alone, so
+that a build can be repeated.  There is no deadline: JAX compiles each new network in its first
+call.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ for name, examples in (("quick", 6), ("thorough", 200)):
         suppress_health_check=[HealthCheck.too_slow],
     )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+def pytest_runtest_setup() -> None:
+    """What draws from PyTorch's generator, as examples of pages do, draws the same every time."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.hookimpl(wrapper=True)

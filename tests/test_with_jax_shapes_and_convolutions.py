@@ -7,10 +7,11 @@ several entries share a maximum, the tests record which share of the cotangent e
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -129,21 +130,30 @@ def naive_transpose(op: Any, p: dict[str, Any], x: Values) -> Any:
     return y
 
 
-def naive_pad(op: Any, p: dict[str, Any], x: Values) -> Any:
-    a = x[0]
-    pairs = [(0, 0)] * (a.ndim - len(op.padding)) + list(op.padding)
-    y = np.zeros([n + sum(pair) for n, pair in zip(a.shape, pairs, strict=True)])
-    for at in places(y.shape):
+@functools.cache
+def padded(op: Any, shape: tuple[int, ...]) -> tuple[tuple[int, ...], list[tuple[Any, Any]]]:
+    """The shape of y, and each place of it with the place of x that it shows, if any."""
+    pairs = [(0, 0)] * (len(shape) - len(op.padding)) + list(op.padding)
+    sizes = tuple(n + sum(pair) for n, pair in zip(shape, pairs, strict=True))
+    found: list[tuple[Any, Any]] = []
+    for at in places(sizes):
         inner = [i - before for i, (before, _) in zip(at, pairs, strict=True)]
+        steps = list(zip(inner, shape, strict=True))
         if op.mode == "constant":
-            inside = all(0 <= i < n for i, n in zip(inner, a.shape, strict=True))
-            y[at] = a[tuple(inner)] if inside else op.value
+            found.append((at, tuple(inner) if all(0 <= i < n for i, n in steps) else None))
         elif op.mode == "edge":
-            y[at] = a[tuple(min(max(i, 0), n - 1) for i, n in zip(inner, a.shape, strict=True))]
+            found.append((at, tuple(min(max(i, 0), n - 1) for i, n in steps)))
         else:
-            mirrored = [abs(i) for i in inner]
-            steps = zip(mirrored, a.shape, strict=True)
-            y[at] = a[tuple(2 * (n - 1) - i if i >= n else i for i, n in steps)]
+            mirrored = [(abs(i), n) for i, n in steps]
+            found.append((at, tuple(2 * (n - 1) - i if i >= n else i for i, n in mirrored)))
+    return sizes, found
+
+
+def naive_pad(op: Any, p: dict[str, Any], x: Values) -> Any:
+    sizes, shown = padded(op, x[0].shape)
+    y = np.zeros(sizes)
+    for at, source in shown:
+        y[at] = op.value if source is None else x[0][source]
     return y
 
 
@@ -204,7 +214,7 @@ def naive_upsample(op: Any, p: dict[str, Any], x: Values) -> Any:
     return y
 
 
-def around(op: Any, x: Any) -> list[tuple[int, int]]:
+def around(op: Any, shape: tuple[int, ...]) -> list[tuple[int, int]]:
     axes = len(op.kernel)
     if op.padding == "valid":
         return [(0, 0)] * axes
@@ -212,7 +222,7 @@ def around(op: Any, x: Any) -> list[tuple[int, int]]:
         return [(n, n) for n in op.padding]
     found = []
     for axis in range(axes):
-        n, k = x.shape[2 + axis], op.kernel[axis]
+        n, k = shape[2 + axis], op.kernel[axis]
         s = op.stride[axis] if op.stride else 1
         d = op.dilation[axis] if op.dilation else 1
         total = max((math.ceil(n / s) - 1) * s + d * (k - 1) + 1 - n, 0)
@@ -220,61 +230,99 @@ def around(op: Any, x: Any) -> list[tuple[int, int]]:
     return found
 
 
-def naive_convolution(op: Any, p: dict[str, Any], x: Values) -> Any:
-    a, w, axes = x[0], p["weight"], len(op.kernel)
-    s, d = op.stride or (1,) * axes, op.dilation or (1,) * axes
-    pairs = around(op, a)
-    sizes = [
-        (a.shape[2 + e] + sum(pairs[e]) - d[e] * (op.kernel[e] - 1) - 1) // s[e] + 1
-        for e in range(axes)
-    ]
-    y = np.zeros((a.shape[0], op.channels, *sizes))
-    for n, o, *at in places(y.shape):
-        total = p["bias"][o] if op.bias else 0.0
-        first = a.shape[1] // op.groups * (o * op.groups // op.channels)
-        for c, *u in places(w.shape[1:]):
-            inner = [s[e] * at[e] + d[e] * u[e] - pairs[e][0] for e in range(axes)]
-            if all(0 <= inner[e] < a.shape[2 + e] for e in range(axes)):
-                total += w[(o, c, *u)] * a[(n, c + first, *inner)]
-        y[(n, o, *at)] = total
+class Terms(NamedTuple):
+    """Products that add up to y: the places of each in y, in the kernel and in x."""
+
+    sizes: tuple[int, ...]
+    y: tuple[Any, ...]
+    kernel: tuple[Any, ...]
+    x: tuple[Any, ...]
+
+
+def summed(terms: Terms, op: Any, p: dict[str, Any], x: Values) -> Any:
+    """The bias, and every product at its place."""
+    y = np.zeros(terms.sizes)
+    if op.bias:
+        for o in range(op.channels):
+            y[:, o] = p["bias"][o]
+    np.add.at(y, terms.y, p["weight"][terms.kernel] * x[0][terms.x])
     return y
 
 
-def naive_transposed(op: Any, p: dict[str, Any], x: Values) -> Any:
+def terms_of(sizes: Sequence[int], found: Iterator[tuple[Any, Any, Any]]) -> Terms:
+    places_of = (tuple(np.array(places).T) for places in zip(*found, strict=True))
+    return Terms(tuple(sizes), *places_of)
+
+
+@functools.cache
+def convolution(op: Any, shape: tuple[int, ...], kernel: tuple[int, ...]) -> Terms:
+    axes = len(op.kernel)
+    s, d = op.stride or (1,) * axes, op.dilation or (1,) * axes
+    pairs = around(op, shape)
+    sizes = [
+        (shape[2 + e] + sum(pairs[e]) - d[e] * (op.kernel[e] - 1) - 1) // s[e] + 1
+        for e in range(axes)
+    ]
+
+    def found() -> Iterator[tuple[Any, Any, Any]]:
+        for n, o, *at in places((shape[0], op.channels, *sizes)):
+            first = shape[1] // op.groups * (o * op.groups // op.channels)
+            for c, *u in places(kernel[1:]):
+                inner = [s[e] * at[e] + d[e] * u[e] - pairs[e][0] for e in range(axes)]
+                if all(0 <= inner[e] < shape[2 + e] for e in range(axes)):
+                    yield (n, o, *at), (o, c, *u), (n, c + first, *inner)
+
+    return terms_of((shape[0], op.channels, *sizes), found())
+
+
+def naive_convolution(op: Any, p: dict[str, Any], x: Values) -> Any:
+    return summed(convolution(op, x[0].shape, p["weight"].shape), op, p, x)
+
+
+@functools.cache
+def transposed(op: Any, shape: tuple[int, ...], kernel: tuple[int, ...]) -> Terms:
     """Each entry of x stamps the kernel."""
-    a, w, axes = x[0], p["weight"], len(op.kernel)
+    axes = len(op.kernel)
     s, d = op.stride or (1,) * axes, op.dilation or (1,) * axes
     q, extra = op.padding or (0,) * axes, op.output_padding or (0,) * axes
     sizes = [
-        (a.shape[2 + e] - 1) * s[e] - 2 * q[e] + d[e] * (op.kernel[e] - 1) + 1 + extra[e]
+        (shape[2 + e] - 1) * s[e] - 2 * q[e] + d[e] * (op.kernel[e] - 1) + 1 + extra[e]
         for e in range(axes)
     ]
-    y = np.zeros((a.shape[0], op.channels, *sizes))
-    for n, c, *i in places(a.shape):
-        group = c // (a.shape[1] // op.groups)
-        for o, *u in places(w.shape[1:]):
-            at = [s[e] * i[e] + d[e] * u[e] - q[e] for e in range(axes)]
-            if all(0 <= at[e] < sizes[e] for e in range(axes)):
-                y[(n, w.shape[1] * group + o, *at)] += w[(c, o, *u)] * a[(n, c, *i)]
-    if op.bias:
-        for o in range(op.channels):
-            y[:, o] += p["bias"][o]
-    return y
+
+    def found() -> Iterator[tuple[Any, Any, Any]]:
+        for n, c, *i in places(shape):
+            group = c // (shape[1] // op.groups)
+            for o, *u in places(kernel[1:]):
+                at = [s[e] * i[e] + d[e] * u[e] - q[e] for e in range(axes)]
+                if all(0 <= at[e] < sizes[e] for e in range(axes)):
+                    yield (n, kernel[1] * group + o, *at), (c, o, *u), (n, c, *i)
+
+    return terms_of((shape[0], op.channels, *sizes), found())
+
+
+def naive_transposed(op: Any, p: dict[str, Any], x: Values) -> Any:
+    return summed(transposed(op, x[0].shape, p["weight"].shape), op, p, x)
+
+
+@functools.cache
+def windows_of(op: Any, shape: tuple[int, ...]) -> list[tuple[Any, list[Any]]]:
+    """Each place of y, and the places of x in its window."""
+    axes = len(op.kernel)
+    s, q = op.stride or op.kernel, op.padding or (0,) * axes
+    sizes = [(shape[2 + e] + 2 * q[e] - op.kernel[e]) // s[e] + 1 for e in range(axes)]
+    found = []
+    for n, c, *at in places((*shape[:2], *sizes)):
+        inners = [[s[e] * at[e] + u[e] - q[e] for e in range(axes)] for u in places(op.kernel)]
+        inside = [i for i in inners if all(0 <= i[e] < shape[2 + e] for e in range(axes))]
+        found.append(((n, c, *at), [(n, c, *inner) for inner in inside]))
+    return found
 
 
 def windows(op: Any, x: Any) -> Iterator[tuple[tuple[int, ...], list[float]]]:
     """Each place of y, and the entries of x in its window."""
-    axes = len(op.kernel)
-    s, q = op.stride or op.kernel, op.padding or (0,) * axes
-    sizes = [(x.shape[2 + e] + 2 * q[e] - op.kernel[e]) // s[e] + 1 for e in range(axes)]
-    for n, c, *at in places((*x.shape[:2], *sizes)):
-        inners = [[s[e] * at[e] + u[e] - q[e] for e in range(axes)] for u in places(op.kernel)]
-        entries = [
-            x[(n, c, *inner)]
-            for inner in inners
-            if all(0 <= inner[e] < x.shape[2 + e] for e in range(axes))
-        ]
-        yield (n, c, *at), entries
+    for at, inside in windows_of(op, x.shape):
+        yield at, [x[place] for place in inside]
 
 
 def gathered(found: list[tuple[tuple[int, ...], float]]) -> Any:

@@ -47,6 +47,7 @@ def saved(path: Path, failure: FailureFile) -> Path:
     return path
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("lane", LANES)
 def test_values_read_back_to_the_last_bit(lane: Any, dtype: Any, tmp_path: Path) -> None:

@@ -499,6 +499,7 @@ def ties(seed: int) -> int:
     return int(((x @ w.T + b == 0) & v.any(0)).sum())
 
 
+@pytest.mark.repeats
 def test_no_right_relu_network_on_integers_is_wrong() -> None:
     """Of 100, every third at a tie, at most the share that a run allows, 1 in 10, is undecided."""
     found = Counter(judged(Pair(network, network_back(0), integers(i))).status for i in range(100))

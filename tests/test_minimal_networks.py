@@ -23,6 +23,8 @@ from backproof.reference.arrays import Array, Arrays
 from backproof.reference.faults.catalogue import FAULTS, Fault, overrides, sites
 from backproof.shrinking import shrink
 
+pytestmark = pytest.mark.repeats
+
 MORE = 2
 """Layers that a minimal network may have beyond those that its fault needs."""
 

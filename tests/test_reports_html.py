@@ -391,6 +391,7 @@ def test_a_failure_among_thousands_still_shows_in_the_bar() -> None:
     assert sum(part.width for part in bar) == pytest.approx(100)
 
 
+@pytest.mark.repeats
 def test_a_large_and_hostile_run_stays_below_5_mb() -> None:
     noise = streams.HOSTILE * 500
     wrong = tuple(Comparison("jax", noise, "FAIL", 1, 0.5, 2, reason=noise) for _ in range(100))
@@ -406,6 +407,7 @@ def test_a_large_and_hostile_run_stays_below_5_mb() -> None:
     assert "rarer reasons not shown" in text
 
 
+@pytest.mark.repeats
 def test_ten_thousand_cases_stay_below_5_mb_and_every_failure_has_a_line() -> None:
     source = html_report.dumps(streams.large())
     assert len(source) < 5_000_000

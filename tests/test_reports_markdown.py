@@ -213,6 +213,7 @@ def test_what_takes_longer_is_a_table() -> None:
 # --- how long it is -----------------------------------------------------------------------
 
 
+@pytest.mark.repeats
 def test_a_run_without_limits_stays_below_1_mib_and_says_what_is_left_out() -> None:
     noise = (ALL + "🙂`|" * 300)[:3000]
     comparisons = tuple(Comparison(noise, noise, "FAIL", 1, 0.5, 2, reason=noise) for _ in range(5))

@@ -136,6 +136,7 @@ def test_central_differences_agree_with_the_right_gradient_alone(said: list[Said
     assert sum(float(np.abs(w.right).max()) > 0 for w in WRITTEN) > 0.9 * len(WRITTEN)
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("seed", range(5))
 def test_extreme_values_end_in_no_error(seed: int, tmp_path: Path) -> None:
     networks = (*NETWORKS, *CONFIGURED[seed::5])

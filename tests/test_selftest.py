@@ -45,6 +45,7 @@ def planted() -> list[Trial]:
     ]
 
 
+@pytest.mark.repeats
 def test_what_shows_is_caught_placed_and_named(planted: list[Trial]) -> None:
     shown = [t for t in planted if t.shown]
     assert {t.application.fault for t in shown} == set(A_FEW)
@@ -72,6 +73,7 @@ def replaced(t: Trial) -> Trial:
     return msgspec.structs.replace(t, seconds=0.0)
 
 
+@pytest.mark.repeats
 def test_every_fault_has_a_place_in_random_networks() -> None:
     """Within half of the budget, so that no fault is found by luck."""
     found = applications(FAULTS, 1, 3, networks=3000)

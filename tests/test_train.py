@@ -42,6 +42,7 @@ def runs() -> dict[tuple[str, str], training.Run]:
 # --- training ----------------------------------------------------------------------------
 
 
+@pytest.mark.repeats
 def test_every_step_is_verified_in_every_regime(runs: Any) -> None:
     for run in runs.values():
         assert run.status == "PASS"

@@ -30,6 +30,8 @@ from backproof.versions import versions
 
 FAILURES = Path(__file__).parent.parent / "reports" / "out" / "failures"
 
+pytestmark = pytest.mark.repeats
+
 every_checker = pytest.mark.parametrize("checker", CHECKERS)
 
 

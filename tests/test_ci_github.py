@@ -208,7 +208,7 @@ def test_configuration_profile_and_saved_cases_are_those_that_are_named(tmp_path
     copy = example("github", tmp_path)
     (copy / "other.toml").write_text('subject = "py:my_net:Wrong"\n')
     named = {"config": "other.toml", "profile": "nightly", "replays": "kept here"}
-    found = verify(tmp_path, arguments="--seed=3", **named)
+    found = verify(tmp_path, None, arguments="--seed=3", **named)
     assert found.code == 1
     assert list((copy / "kept here").glob("dense-bias-*.json"))
 

@@ -9,8 +9,6 @@ terms: `sum` adds them all, `mean` divides that by n, `batch_mean` divides it by
 Losses of rows: y has shape (..., C), and so has t; where it holds class numbers it has one
 for each row, the shape (...).  A row is what stands along the last axis, "features" is C.
 Reductions: `sum` adds the row terms, `mean` divides that by the number of rows.
-
-What the target holds is in `targets`, which edges a loss can take in `loss_checks`.
 """
 
 from __future__ import annotations

@@ -181,9 +181,9 @@ def _of_case(
 class Failures:
     """The failures of a run, counted as they come: which are saved, and which are known.
 
-    One whose place alone is known needs no more than its verdict; whether another is known shows
-    only by the minimal network that `reduce` finds.  That takes time and room on the disk, so
-    both what proves to be new and what is reduced at all have a limit.
+    Whether an entry of the scope `operator` excuses one shows by its verdict; one of the scope
+    `network` only by the minimal network that `reduce` finds.  That takes time and room on the
+    disk, so both what proves to be new and what is reduced at all have a limit.
     """
 
     def __init__(

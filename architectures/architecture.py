@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from .checks import check_number, check_tuple
-from .losses import L1, L2, LOSSES, AnyLoss, Penalty, check_loss, target_shape
+from .loss_checks import check_loss
+from .losses import L1, L2, LOSSES, AnyLoss, Penalty
 from .operators import (
     OPERATORS,
     RULES,
@@ -21,6 +22,7 @@ from .operators import (
     parameter_shapes,
     size,
 )
+from .targets import target_shape
 
 MAX_ENTRIES = 50_000_000
 """Parameters and values at every edge together: 400 MB in float64, before any checker."""

@@ -21,8 +21,9 @@ import numpy.typing as npt
 
 from .architecture import Architecture, is_weight
 from .exactness import bias_offset
-from .losses import CTC, target_kind, target_shape
+from .losses import CTC
 from .operators import Data, Embedding, Shape, Variable
+from .targets import target_kind, target_shape
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]

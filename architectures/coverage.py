@@ -10,7 +10,8 @@ from typing import Any
 from . import operators as ops
 from .architecture import Architecture, Slot
 from .configurations import CONFIGURATIONS
-from .losses import LOSSES, MAKES_PROBABILITIES, TAKES_PROBABILITIES
+from .loss_checks import MAKES_PROBABILITIES, TAKES_PROBABILITIES
+from .losses import LOSSES
 from .operators import output_shape
 
 Pair = tuple[str, str]

@@ -47,21 +47,23 @@ def rebuilt(
     shares = _renumbered({old: changed[old].share for old in kept}, numbers)
     made = []
     for new, old in enumerate(kept):
-        layer = changed[old]
-        inputs = tuple(names[n] for n in sources[old])
-        default = RULES[type(layer)].arity[1] == 0 or inputs == (edge_name(new),)
-        inputs = () if default else inputs
-        made.append(msgspec.structs.replace(layer, inputs=inputs, share=shares[old]))
-    edge = (edge_name(len(kept)),)
+        inputs = _inputs(sources[old], names, edge_name(new))
+        made.append(msgspec.structs.replace(changed[old], inputs=inputs, share=shares[old]))
     found = []
     for x, taken in losses:
-        inputs = tuple(names[n] for n in taken)
-        found.append(msgspec.structs.replace(x, inputs=() if inputs == edge else inputs))
+        inputs = _inputs(taken, names, edge_name(len(kept)))
+        found.append(msgspec.structs.replace(x, inputs=inputs))
     used = {n for i in kept for n in sources[i]} | {n for _, taken in losses for n in taken}
     shape = fields.pop("input", a.input) if "input" in used else None
     return Architecture(
         shape, tuple(made), found[0], fields.pop("penalties", a.penalties), tuple(found[1:])
     )
+
+
+def _inputs(taken: tuple[str, ...], names: Mapping[str, str], before: str) -> tuple[str, ...]:
+    """What is taken, by its new names; left out where it is the edge `before`, as by default."""
+    inputs = tuple(names[n] for n in taken)
+    return () if inputs == (before,) else inputs
 
 
 def _renumbered(shares: Mapping[int, str], numbers: Mapping[int, int]) -> dict[int, str]:

@@ -65,12 +65,7 @@ def judge_at_ties(
         if source.checker in TITLES
     }
     places = {name: hulls.place(vector)[0] for name, vector in frameworks.items()}
-    confirming = [name for name, where in places.items() if where != "outside"]
-    numerical: Mapping[CheckerName, bool] = {
-        "complex_step": True,
-        "finite_differences": hulls.confirmed,
-    }
-    confirming += [name for name, confirms in numerical.items() if confirms and name in checkers]
+    confirming = _confirming(hulls, places, checkers)
     wrong = _wrong(hulls, g, names) if place == "outside" else ()
     found = [c for name in confirming for c in _compared(hulls, name, distance, names, wrong)]
     verdict = _verdict(case, before, [*found, *comparisons], sources.skipped, places)
@@ -92,6 +87,22 @@ def judge_at_ties(
     if place == "combination":
         convention += "; a conservative gradient, outside Clarke's subdifferential"
     return msgspec.structs.replace(verdict, convention=convention)
+
+
+def _confirming(
+    hulls: Hulls, places: Mapping[str, Place], checkers: Sequence[CheckerName]
+) -> list[str]:
+    """The checkers that confirm the hull: the frameworks in it, complex step and perhaps the other.
+
+    Its gradients are complex step's own; finite differences confirm them if they agree on the
+    left pieces.
+    """
+    confirming = [name for name, where in places.items() if where != "outside"]
+    numerical: Mapping[CheckerName, bool] = {
+        "complex_step": True,
+        "finite_differences": hulls.confirmed,
+    }
+    return confirming + [name for name, sure in numerical.items() if sure and name in checkers]
 
 
 def _wrong(hulls: Hulls, g: Array, names: Sequence[str]) -> tuple[str, ...]:

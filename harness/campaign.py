@@ -16,9 +16,10 @@ import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -91,32 +92,18 @@ def run(
     began = monotonic() - spent
     events: list[AnyEvent] = list(before)
     today = datetime.datetime.fromtimestamp(clock(), datetime.UTC).date()
-    excuses = in_force(known, options.subject, today)
+    reduce = partial(save_failure, save=save, folder=folder, stop=stop, clock=clock)
+    failures = Failures(in_force(known, options.subject, today), before, reduce, clock)
+    kept = sum(isinstance(e, CaseFinished) for e in before)
 
     def emit(event: AnyEvent) -> None:
         events.append(event)
         listen(event)
 
-    kept = sum(isinstance(e, CaseFinished) for e in before)
     if before:
         emit(RunResumed(at=clock(), kept=kept, seconds=spent))
     else:
-        emit(
-            RunStarted(
-                at=clock(),
-                seed=options.seed,
-                command=command,
-                subject=options.subject,
-                options=options.as_json(),
-                checkers=options.checkers,
-                versions=versions_of(options),
-                source=source_of(options.subject, options.programs),
-            )
-        )
-    interrupted = False
-    saw = {e.id for e in before if isinstance(e, CaseKnown)}
-    reduced = [e.id for e in before if isinstance(e, FailureSaved)]
-    unknown = sum(id not in saw for id in reduced)
+        emit(_started(options, command, clock()))
     try:
         for one in saved:
             if not stop():
@@ -124,41 +111,41 @@ def run(
         with contextlib.closing(_results(options, began, stop, kept)) as done:
             for job, results in done:
                 for spec, result in zip(job.cases, results, strict=True):
-                    emit(finished(job, spec, result, clock()))
-                    if result.control is not None:
-                        emit(controlled(spec, result.control, clock()))
-                    if result.verdict.status != "FAIL":
-                        continue
-                    entry = excuse(excuses, result.verdict, spec.dtype)
-                    if entry is None and unknown < MOST_FAILURES and len(reduced) < MOST_REDUCED:
-                        failure = save_failure(job, spec, result.verdict, save, folder, stop, clock)
-                        emit(failure)
-                        reduced.append(failure.id)
-                        entry = excuse(
-                            excuses, failure.verdict, spec.dtype, failure.minimal, result.verdict
-                        )
-                        unknown += entry is None
-                    if entry is not None:
-                        emit(CaseKnown(at=clock(), id=case_id(spec), known=entry.id))
+                    for event in _of_case(job, spec, result, failures, clock):
+                        emit(event)
                 if stop() or (options.fail_fast and any(r.verdict.status in BAD for r in results)):
                     break
         interrupted = stop()
     except KeyboardInterrupt:
         interrupted = True
-    summary = summarise(events)
+    emit(_ended(summarise(events), options, interrupted, clock(), monotonic() - began))
+    return summarise(events)
+
+
+def _started(options: Options, command: str, at: float) -> RunStarted:
+    """The first event of a run that is not gone on with."""
+    return RunStarted(
+        at=at,
+        seed=options.seed,
+        command=command,
+        subject=options.subject,
+        options=options.as_json(),
+        checkers=options.checkers,
+        versions=versions_of(options),
+        source=source_of(options.subject, options.programs),
+    )
+
+
+def _ended(
+    summary: Summary, options: Options, interrupted: bool, at: float, seconds: float
+) -> RunFinished:
+    """The last event: what all the others come to."""
     code, reason = exit_code(
         summary, max_inconclusive=options.max_inconclusive, interrupted=interrupted
     )
-    emit(
-        RunFinished(
-            at=clock(),
-            exit_code=int(code),
-            reason=reason,
-            interrupted=interrupted,
-            seconds=monotonic() - began,
-        )
+    return RunFinished(
+        at=at, exit_code=int(code), reason=reason, interrupted=interrupted, seconds=seconds
     )
-    return summarise(events)
 
 
 def versions_of(options: Options) -> dict[str, str]:
@@ -175,6 +162,89 @@ def _as_then(options: Options) -> Callable[[Case, FailureFile], Verdict]:
         return judge(case, then)
 
     return judge_again
+
+
+# --- a case ------------------------------------------------------------------------------
+
+
+def _of_case(
+    job: Job, spec: CaseSpec, result: Result, failures: Failures, clock: Callable[[], float]
+) -> Iterator[AnyEvent]:
+    """All events of a case that was judged, each made when the one before has been told."""
+    yield finished(job, spec, result, clock())
+    if result.control is not None:
+        yield controlled(spec, result.control, clock())
+    if result.verdict.status == "FAIL":
+        yield from failures.told(job, spec, result.verdict)
+
+
+class Failures:
+    """The failures of a run, counted as they come: which are saved, and which are known.
+
+    Whether an entry of the scope `operator` excuses one shows by its verdict; one of the scope
+    `network` only by the minimal network that `reduce` finds.  That takes time and room on the
+    disk, so both what proves to be new and what is reduced at all have a limit.
+    """
+
+    def __init__(
+        self,
+        excuses: Sequence[Entry],
+        before: Sequence[AnyEvent],
+        reduce: Callable[[Job, CaseSpec, Verdict], FailureSaved],
+        clock: Callable[[], float],
+    ) -> None:
+        """`before` are the events of the run that this one goes on with: what it reduced counts."""
+        self.excuses, self.reduce, self.clock = excuses, reduce, clock
+        saw = {e.id for e in before if isinstance(e, CaseKnown)}
+        reduced = [e.id for e in before if isinstance(e, FailureSaved)]
+        self.reduced = len(reduced)
+        self.unknown = sum(id not in saw for id in reduced)
+
+    def told(self, job: Job, spec: CaseSpec, verdict: Verdict) -> Iterator[AnyEvent]:
+        """What follows a FAIL: the failure as it was saved, and that it is known."""
+        entry = excuse(self.excuses, verdict, spec.dtype)
+        if entry is None and self.unknown < MOST_FAILURES and self.reduced < MOST_REDUCED:
+            failure = self.reduce(job, spec, verdict)
+            yield failure
+            entry = excuse(self.excuses, failure.verdict, spec.dtype, failure.minimal, verdict)
+            self.reduced += 1
+            self.unknown += entry is None
+        if entry is not None:
+            yield CaseKnown(at=self.clock(), id=case_id(spec), known=entry.id)
+
+
+def finished(job: Job, spec: CaseSpec, result: Result, at: float, id: str = "") -> CaseFinished:
+    """The event of a case that was judged; `id` in place of the run's own name for it."""
+    return CaseFinished(
+        at=at,
+        index=spec.index,
+        id=id or case_id(spec),
+        architecture=job.architecture,
+        lane=spec.lane,
+        dtype=spec.dtype,
+        seed=spec.seed,
+        verdict=result.verdict,
+        seconds=result.seconds,
+    )
+
+
+def controlled(spec: CaseSpec, control: ControlResult, at: float, id: str = "") -> ControlFinished:
+    """The event of a fault that was planted in a case; `id` is the case's, as above."""
+    return ControlFinished(
+        at=at,
+        index=spec.index,
+        id=f"{id or case_id(spec)}-control",
+        fault=control.fault,
+        summary=control.summary,
+        site=control.site,
+        expected=control.expected,
+        caught=control.caught,
+        verdict=control.verdict,
+        seconds=control.seconds,
+    )
+
+
+# --- the results of jobs -----------------------------------------------------------------
 
 
 def _results(
@@ -216,37 +286,6 @@ def _answer(workers: Workers, job: Job, encoded: bytes, asked: Future[bytes]) ->
     except BrokenExecutor:
         died = Verdict("ERROR", "the process that judged this network died, twice")
         return [Result(died, 0.0) for _ in job.cases]
-
-
-def finished(job: Job, spec: CaseSpec, result: Result, at: float, id: str = "") -> CaseFinished:
-    """The event of a case that was judged; `id` in place of the run's own name for it."""
-    return CaseFinished(
-        at=at,
-        index=spec.index,
-        id=id or case_id(spec),
-        architecture=job.architecture,
-        lane=spec.lane,
-        dtype=spec.dtype,
-        seed=spec.seed,
-        verdict=result.verdict,
-        seconds=result.seconds,
-    )
-
-
-def controlled(spec: CaseSpec, control: ControlResult, at: float, id: str = "") -> ControlFinished:
-    """The event of a fault that was planted in a case; `id` is the case's, as above."""
-    return ControlFinished(
-        at=at,
-        index=spec.index,
-        id=f"{id or case_id(spec)}-control",
-        fault=control.fault,
-        summary=control.summary,
-        site=control.site,
-        expected=control.expected,
-        caught=control.caught,
-        verdict=control.verdict,
-        seconds=control.seconds,
-    )
 
 
 def default_workers(cases: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from backproof.architectures.cases import Case
 from backproof.checkers import manners
+from backproof.checkers.calls import writeable
 from backproof.checkers.checks import Check
 from backproof.checkers.verdict import Subject
 from backproof.planting import by_name, is_ours
@@ -58,7 +59,7 @@ def subject_named(name: str, limits: Limits | None = None) -> Subject:
             raise Unsupported(f"it declares no {case.dtype}")
         if reason := there.capabilities.refuses(case.architecture):
             raise Unsupported(reason)
-        return there.gradients(manners.writeable(case))
+        return there.gradients(writeable(case))
 
     return subject
 

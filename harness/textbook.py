@@ -19,8 +19,9 @@ import numpy as np
 
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import Case, draw_case, make_case
-from backproof.architectures.losses import Loss, SquaredError, target_kind
+from backproof.architectures.losses import Loss, SquaredError
 from backproof.architectures.operators import Dense, Identity, Operator
+from backproof.architectures.targets import target_kind
 from backproof.reference.arrays import Array
 
 MOST_PARAMETERS = 2_000

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from .beside import named
 from .comparing import SPEED, Accuracy, Changed, Comparison, Digits, Speed
-from .exit_codes import ExitCode, compared, compared_headline
+from .comparison_codes import compared, compared_headline
+from .exit_codes import ExitCode
 from .summary import Summary
 from .terminal import STYLES, echo, styled
 from .text import count, cut, number, printable

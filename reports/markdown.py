@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from . import changes
 from .comparing import Changed, Comparison, compare
+from .comparison_codes import compared, compared_headline
 from .events import AnyEvent
-from .exit_codes import compared, compared_headline, headline, outcome
+from .exit_codes import headline, outcome
 from .functions import CheckedFunction, counted, counting
 from .gate import BAD_REPLAYS, WORDS, kept
 from .inert import block, cell, code, prose

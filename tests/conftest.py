@@ -15,7 +15,7 @@ from collections.abc import Generator
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "helpers_pytest"]
 
 for name, examples in (("quick", 6), ("thorough", 200)):
     settings.register_profile(

@@ -1,4 +1,7 @@
-"""pytest within a test: modules with subjects, an ini-file as strict as can be, said verdicts."""
+"""pytest within a test: modules with subjects, an ini-file as strict as can be, said verdicts.
+
+The fixtures `run` and `verdicts` are every test's: `conftest.py` loads this as a plugin.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,8 @@ Run = Callable[..., pytest.RunResult]
 Verdicts = dict[int, Verdict | BaseException]
 
 
-def beside_my_net(pytester: pytest.Pytester) -> Run:
+@pytest.fixture
+def run(pytester: pytest.Pytester) -> Run:
     """pytest in this process, as strict as it can be, beside a module with subjects."""
     pytester.makepyfile(my_net=MY_NET)
     pytester.makeini(STRICT)
@@ -87,7 +91,8 @@ def beside_my_net(pytester: pytest.Pytester) -> Run:
     )
 
 
-def said_verdicts(monkeypatch: pytest.MonkeyPatch) -> Verdicts:
+@pytest.fixture
+def verdicts(monkeypatch: pytest.MonkeyPatch) -> Verdicts:
     """What the checks find, by number; PASS where nothing is said, so that nothing is computed.
 
     An exception is raised.

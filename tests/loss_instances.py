@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backproof.architectures import losses
-from backproof.architectures.losses import Loss, target_kind
+from backproof.architectures.losses import Loss
+from backproof.architectures.targets import target_kind
 
 Array = npt.NDArray[Any]
 

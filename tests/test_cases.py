@@ -35,6 +35,7 @@ from backproof.architectures.cases import (
     target_name,
 )
 from backproof.architectures.generation import Limits, architectures
+from backproof.architectures.targets import target_shape
 
 Array = npt.NDArray[Any]
 BIG = network(ops.Dense(16), ops.PReLU(shared=False), ops.Dense(16), input=(16, 16))
@@ -191,7 +192,7 @@ def test_arrays_have_their_shapes_and_dtype_and_cannot_be_written(lane: Any, dty
         shapes = {**a.parameters, "input": a.input, **{n: d.shape for n, d in a.data.items()}}
         for site, loss in a.losses.items():
             y = a.edges[a.loss_sources[site][0]]
-            shapes[target_name(site)] = ls.target_shape(loss, y)
+            shapes[target_name(site)] = target_shape(loss, y)
         for name, value in tensors(case):
             given = name in a.data or name.endswith("target")
             assert value.shape == shapes[name]

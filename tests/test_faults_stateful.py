@@ -16,6 +16,7 @@ from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
 from backproof.architectures.cases import Case, draw_case
 from backproof.checkers import manners
+from backproof.checkers.calls import writeable
 from backproof.checkers.verdict import reference_subject, verify
 from backproof.checkers.with_jax import float64_on_cpu
 from backproof.reference.arrays import Array, Arrays
@@ -79,7 +80,7 @@ def test_the_reference_breaks_no_claim() -> None:
 
 @pytest.mark.parametrize("fault", MANNERS, ids=lambda fault: fault.name)
 def test_a_fault_of_manners_is_right_at_first_and_breaks_its_claim(fault: SubjectFault) -> None:
-    first = fault.make()(manners.writeable(CASE))
+    first = fault.make()(writeable(CASE))
     assert same(first[1], reference_subject(CASE)[1])
     assert first[0] == reference_subject(CASE)[0]
     assert claims(fault.make())[fault.breaks] == "FAIL"
@@ -95,8 +96,8 @@ def test_a_fault_of_manners_breaks_no_other_claim(fault: SubjectFault) -> None:
 
 @pytest.mark.parametrize("fault", MANNERS, ids=lambda fault: fault.name)
 def test_two_subjects_with_a_fault_share_no_memory(fault: SubjectFault) -> None:
-    fault.make()(manners.writeable(draw_case(A, 2)))
-    assert same(fault.make()(manners.writeable(CASE))[1], reference_subject(CASE)[1])
+    fault.make()(writeable(draw_case(A, 2)))
+    assert same(fault.make()(writeable(CASE))[1], reference_subject(CASE)[1])
 
 
 @pytest.mark.parametrize("fault", MANNERS, ids=lambda fault: fault.name)

@@ -14,16 +14,9 @@ from loss_instances import LOSS_INSTANCES, loss_id
 
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
-from backproof.architectures.losses import (
-    L1,
-    L2,
-    LOSSES,
-    AnyLoss,
-    Penalty,
-    check_loss,
-    target_kind,
-    target_shape,
-)
+from backproof.architectures.loss_checks import check_loss
+from backproof.architectures.losses import L1, L2, LOSSES, AnyLoss, Penalty
+from backproof.architectures.targets import target_kind, target_shape
 
 BAD: list[tuple[type[Any], dict[str, Any], str]] = [
     (ls.Huber, {"delta": 0.0}, "delta must be greater than 0, got 0.0"),

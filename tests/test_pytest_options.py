@@ -14,11 +14,9 @@ from helpers_pytest import (
     STRICT,
     Run,
     Verdicts,
-    beside_my_net,
     decorated,
     ids,
     net,
-    said_verdicts,
 )
 
 from backproof.checkers.verdict import Verdict
@@ -27,18 +25,6 @@ from backproof.in_pytest.options import OPTIONS
 from backproof.reports import events as stream
 from backproof.reports.events import CaseFinished
 from backproof.settings import KEYS
-
-
-@pytest.fixture
-def run(pytester: pytest.Pytester) -> Run:
-    """pytest in this process, as strict as it can be, beside a module with subjects."""
-    return beside_my_net(pytester)
-
-
-@pytest.fixture
-def verdicts(monkeypatch: pytest.MonkeyPatch) -> Verdicts:
-    """What the checks find, by number."""
-    return said_verdicts(monkeypatch)
 
 
 def asked(pytester: pytest.Pytester, *arguments: str) -> Asked:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
-from helpers_pytest import STRICT, Run, Verdicts, beside_my_net, decorated, ids, net, said_verdicts
+from helpers_pytest import STRICT, Run, Verdicts, decorated, ids, net
 
 import backproof
 from backproof import generated_checks
@@ -36,18 +36,6 @@ from backproof.subjects.capabilities import Capabilities, SubjectAbsent
 from backproof.subjects.process import Limits
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def run(pytester: pytest.Pytester) -> Run:
-    """pytest in this process, as strict as it can be, beside a module with subjects."""
-    return beside_my_net(pytester)
-
-
-@pytest.fixture
-def verdicts(monkeypatch: pytest.MonkeyPatch) -> Verdicts:
-    """What the checks find, by number; PASS where nothing is said, so that nothing is computed."""
-    return said_verdicts(monkeypatch)
 
 
 # --- items --------------------------------------------------------------------------------

@@ -22,7 +22,6 @@ from helpers_pytest import (
     STRICT,
     Run,
     Verdicts,
-    beside_my_net,
     cases,
     decorated,
     found,
@@ -30,7 +29,6 @@ from helpers_pytest import (
     last,
     net,
     path,
-    said_verdicts,
 )
 
 from backproof.checkers.verdict import Verdict
@@ -48,18 +46,6 @@ from backproof.reports.summary import summarise
 from backproof.reports.write import REPORTS
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def run(pytester: pytest.Pytester) -> Run:
-    """pytest in this process, as strict as it can be, beside a module with subjects."""
-    return beside_my_net(pytester)
-
-
-@pytest.fixture
-def verdicts(monkeypatch: pytest.MonkeyPatch) -> Verdicts:
-    """What the checks find, by number."""
-    return said_verdicts(monkeypatch)
 
 
 def timeless(events: list[AnyEvent]) -> list[Any]:

@@ -13,30 +13,16 @@ from helpers_pytest import (
     REPORT,
     Run,
     Verdicts,
-    beside_my_net,
     found,
     headed,
     last,
     net,
     path,
-    said_verdicts,
 )
 
 from backproof.checkers.verdict import Verdict
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def run(pytester: pytest.Pytester) -> Run:
-    """pytest in this process, as strict as it can be, beside a module with subjects."""
-    return beside_my_net(pytester)
-
-
-@pytest.fixture
-def verdicts(monkeypatch: pytest.MonkeyPatch) -> Verdicts:
-    """What the checks find, by number."""
-    return said_verdicts(monkeypatch)
 
 
 def test_a_failure_is_a_short_page_with_the_command_that_repeats_it(

@@ -21,8 +21,9 @@ from backproof.checkers.verdict import OperatorVerdict, Verdict
 from backproof.cli import group
 from backproof.reports import changes, markdown
 from backproof.reports.comparing import CHANCE, by_chance, compare, digits
+from backproof.reports.comparison_codes import compared
 from backproof.reports.events import AnyEvent, FunctionChecked, Replayed, encode
-from backproof.reports.exit_codes import ExitCode, compared, exit_code
+from backproof.reports.exit_codes import ExitCode, exit_code
 from backproof.reports.summary import summarise
 
 

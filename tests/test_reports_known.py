@@ -13,8 +13,8 @@ import streams
 from markdown_it import MarkdownIt
 
 from backproof.reports import badge, comparing, events, junit, markdown, sarif
+from backproof.reports.comparison_codes import compared
 from backproof.reports.events import AnyEvent, CaseKnown, Replayed, Source
-from backproof.reports.exit_codes import compared
 from backproof.reports.gate import Budgets
 from backproof.reports.summary import summarise
 

@@ -15,6 +15,7 @@ from backproof import worked_example as book
 from backproof.architectures import losses, operators
 from backproof.architectures.cases import Case, draw_case
 from backproof.architectures.operators import Operator
+from backproof.architectures.targets import target_kind
 from backproof.checkers import rounding
 from backproof.checkers.estimate import Estimate
 from backproof.reference import network
@@ -245,7 +246,7 @@ def test_drawn_values_have_two_decimals(loss: losses.Loss) -> None:
     assert case.input is not None
     for value in (case.input, case.target, *case.parameters.values()):
         np.testing.assert_allclose(value, np.round(value, 2), rtol=2 * UNIT, atol=2 * UNIT)
-    if losses.target_kind(loss) == "probabilities":
+    if target_kind(loss) == "probabilities":
         np.testing.assert_allclose(case.target.sum(axis=-1), 1, rtol=8 * UNIT)
 
 

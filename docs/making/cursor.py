@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from notation import Token, Unreadable, is_word
+from notation import GREEK, PREFIX, Token, Unreadable, is_word
 
 T = TypeVar("T")
 
@@ -76,3 +76,23 @@ class Cursor:
         """Whether what comes is a word."""
         inside = self.closing[-1] != ""
         return is_word(self.tokens, self.at, display=self.display, inside=inside)
+
+    def is_differential(self) -> bool:
+        """`d sigma`, `d log(p)`, `d|v|`, `d(x / y)`; but d(u, v) is a distance."""
+        after = self.next()
+        if after is None or self.closes(after):
+            return False
+        if after.gap:
+            return after.kind == "name" and (after.text in GREEK or after.text in PREFIX)
+        if after.text == "|":
+            return True
+        if after.text != "(":
+            return False
+        depth = 0
+        for t in self.tokens[self.at + 1 :]:
+            depth += (t.text in "([{") - (t.text in ")]}") if t.kind == "op" else 0
+            if depth == 1 and t.text == ",":
+                return False
+            if depth == 0:
+                break
+        return True

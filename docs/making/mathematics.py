@@ -15,9 +15,8 @@ refused wherever the notation leaves two readings open: `e^2x`, `a / b / c`, `1/
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from html import escape
 from itertools import pairwise
 
 import mathml
@@ -29,6 +28,7 @@ from mathml import (
     THIN,
     Piece,
     bracketed,
+    fraction,
     identifier,
     mrow,
     number,
@@ -36,18 +36,8 @@ from mathml import (
     single,
     times,
 )
-from notation import (
-    FUNCTIONS,
-    GREEK,
-    NAMES,
-    PREFIX,
-    RELATIONS,
-    SIGNS,
-    WORDS,
-    Token,
-    Unreadable,
-    tokens,
-)
+from notation import FUNCTIONS, NAMES, PREFIX, RELATIONS, Token, Unreadable, tokens
+from signs import operator, phrase
 
 
 def inline(text: str) -> str:
@@ -59,105 +49,93 @@ def inline(text: str) -> str:
     return f"<math>{xml}</math>"
 
 
+@dataclass
+class Row:
+    """A row as far as it is read."""
+
+    end: int  # the place after its last operand
+    items: list[str] = field(default_factory=list)
+    kept: int = 0  # how many of them there were at `end`
+    ready: bool = False  # whether an operand was last
+    relation: bool = False  # whether the last sign relates
+
+
 def row(c: Cursor, closing: str, stop_at_relation: bool = False) -> str:
     """Up to the closing fence or the end; in prose, up to a word or punctuation."""
     c.closing.append(closing)
-    items: list[str] = []
-    ready, good, kept = False, c.at, 0  # whether an operand was last; where it ended
-    relation = False
+    r = Row(c.at)
     while (t := c.here) is not None and not c.closes(t):
         if stop_at_relation and t.kind == "op" and t.text in ("=", "+="):
             break
-        if c.said():
-            if not c.display:
-                if closing:
-                    raise c.refuse("words inside a formula")
-                break
-            items.append(phrase(c, bool(items) and not items[-1].startswith("<mo form")))
-            ready = True
-        elif c.starts(t):
-            if ready and c.lenient():
-                break
-            if ready and items and not items[-1].startswith("<mtext"):
-                raise c.refuse("two formulas side by side")
-            made = c.attempt(partial(product, c), keep=bool(items) and c.lenient())
-            if made is None:
-                break
-            items.append(made)
-            ready = True
-        elif t.kind != "op":
-            if closing or c.display:
-                raise c.refuse(f"{t.text!r} inside a formula")
+        if not item(c, t, r):
             break
-        elif t.text in ",;:" and not c.display and not closing:
-            break
-        else:
-            read = partial(operator, c, t, items, ready)
-            sign = c.attempt(read, keep=c.lenient())
-            if sign is None:
-                break
-            ready, relation = sign
-            if not ready:
-                continue
-        good, kept = c.at, len(items)
-    if not ready and items and kept < len(items) and not c.display and not closing:
-        if relation and kept:
-            c.dangling = True
-        else:
-            c.at, items = good, items[:kept]
-    elif not ready and items and items[-1].startswith('<mo form="infix">'):
-        raise c.refuse("an operator with nothing after it")
+        if r.ready:
+            r.end, r.kept = c.at, len(r.items)
+    items = complete(c, r)
     if not items and not closing:
         raise c.refuse("no formula here")
     c.closing.pop()
-    c.listed = any("separator" in item[:24] for item in items)
+    c.listed = any("separator" in made[:24] for made in items)
     c.items = mathml.told(items)
     return mrow(c.items)
 
 
-def operator(c: Cursor, t: Token, items: list[str], ready: bool) -> tuple[bool, bool]:
-    """A sign between operands: (whether it stands for an operand, whether it relates)."""
-    c.at += 1
-    if t.text == "...":
-        items.append('<mo lspace="0" rspace="0">…</mo>')
-        return True, False
-    if t.text in RELATIONS and (t.text not in "<>" or (t.gap and t.open)):
-        if not ready and items:
-            raise Unreadable("a relation with nothing before it", t.start)
-        items.append(f'<mo form="infix">{escape(RELATIONS[t.text])}</mo>')
-        return False, True
-    if t.text in SIGNS:
-        if not ready and t.text == "*":
-            raise Unreadable("a product with nothing before it", t.start)
-        words = bool(items) and items[-1].startswith("<mtext") and t.gap and not t.open
-        form = "infix" if ready and not words else "prefix"
-        items.append(f'<mo form="{form}">{SIGNS[t.text]}</mo>')
-        return False, False
-    if t.text in ",;:" and ready:
-        if t.text == ":":
-            items.append('<mo lspace="0" rspace="0.2em">:</mo>')
-        else:
-            items.append(f'<mo separator="true">{t.text}</mo>')
-        return False, False
-    if t.text == "|" and t.gap and t.open and ready:
-        items.append('<mo form="infix">|</mo>')
-        return False, False
-    raise Unreadable(f"{t.text!r} has no place here", t.start)
+def item(c: Cursor, t: Token, r: Row) -> bool:
+    """Read words, a product or a sign into the row; False where it ends before them."""
+    fenced = c.closing[-1] != ""
+    if c.said():
+        if not c.display:
+            if fenced:
+                raise c.refuse("words inside a formula")
+            return False
+        r.items.append(phrase(c, bool(r.items) and not r.items[-1].startswith("<mo form")))
+        r.ready = True
+        return True
+    if c.starts(t):
+        return operand(c, r)
+    if t.kind != "op":
+        if fenced or c.display:
+            raise c.refuse(f"{t.text!r} inside a formula")
+        return False
+    if t.text in ",;:" and c.lenient():
+        return False
+    sign = c.attempt(partial(operator, c, t, r.items, r.ready), keep=c.lenient())
+    if sign is None:
+        return False
+    r.ready, r.relation = sign
+    return True
 
 
-def phrase(c: Cursor, inside: bool) -> str:
-    """Words in a displayed formula."""
-    said: list[str] = []
-    while (t := c.here) is not None and c.said():
-        bare = t.text.removesuffix("'s").removesuffix("'").lower()
-        if t.kind == "code" or (t.kind == "word" and bare and bare not in WORDS):
-            raise c.refuse(f"{t.text!r} is neither a name nor a word of formulas")
-        said.append((" " if t.gap else "") + t.text)
-        c.at += 1
-    words = escape("".join(said).strip().replace("'", "’"), quote=False)
-    start = "&#xA0;" if inside and said[0].startswith(" ") else ""
-    end = "&#xA0;" if c.here is not None and c.here.gap else ""
-    return f"<mtext>{start}{words}{end}</mtext>"
+def operand(c: Cursor, r: Row) -> bool:
+    """Read a product into the row; False where prose goes on in its place."""
+    if r.ready and c.lenient():
+        return False
+    if r.ready and r.items and not r.items[-1].startswith("<mtext"):
+        raise c.refuse("two formulas side by side")
+    made = c.attempt(partial(product, c), keep=bool(r.items) and c.lenient())
+    if made is None:
+        return False
+    r.items.append(made)
+    r.ready = True
+    return True
+
+
+def complete(c: Cursor, r: Row) -> list[str]:
+    """The items of a row, in prose without a sign at the end, after which words follow.
+
+    A relation to what these words say stays, and is noted: half a formula is none by itself.
+    """
+    if r.ready or not r.items:
+        return r.items
+    if c.lenient() and r.kept < len(r.items):
+        if r.relation and r.kept:
+            c.dangling = True
+            return r.items
+        c.at = r.end
+        return r.items[: r.kept]
+    if r.items[-1].startswith('<mo form="infix">'):
+        raise c.refuse("an operator with nothing after it")
+    return r.items
 
 
 def product(c: Cursor) -> str:
@@ -173,7 +151,7 @@ def product(c: Cursor) -> str:
             below = factor(c)
             if below.stacked and "<mo>/</mo>" in below.xml:
                 raise c.refuse("a fraction under a line: use parentheses")
-            factors = [fraction(c, factors, below, whole=t.text == "//")]
+            factors = [fraction(factors, below, linear=c.linear, whole=t.text == "//")]
             divided = True
         elif t.gap and c.starts(t) and not c.said():
             if t.fresh and c.lenient():
@@ -211,7 +189,7 @@ def factor(c: Cursor) -> Piece:
                 and (after.text in ("/", "//") or c.starts(after))
             ):
                 raise c.refuse("what is under the line? use gaps or parentheses")
-            return fraction(c, above, below, tight=True)
+            return fraction(above, below, linear=True)
         if not c.starts(t):
             break
         above.append(primary(c))
@@ -220,23 +198,10 @@ def factor(c: Cursor) -> Piece:
     return Piece(times(above), wide=any(p.wide for p in above))
 
 
-def fraction(
-    c: Cursor, above: list[Piece], below: Piece, *, whole: bool = False, tight: bool = False
-) -> Piece:
-    """On one line in prose and where it is written tight, else under a line."""
-    apart = [replace(piece, xml=piece.stacked or piece.xml) for piece in above]
-    line = f"{times(apart)}<mo>/</mo>{below.xml}"
-    if whole:
-        return Piece(f"<mrow><mo>⌊</mo>{line}<mo>⌋</mo></mrow>")
-    top = (above[0].bare if len(above) == 1 else "") or times(above)
-    stacked = f"<mfrac>{single(top)}{single(below.bare or below.xml)}</mfrac>"
-    return Piece(line, stacked=stacked) if c.linear or tight else Piece(stacked)
-
-
 def primary(c: Cursor) -> Piece:
     t = c.here
     assert t is not None
-    if t.kind == "d" or (t.text == "d" and t.kind == "name" and is_differential(c)):
+    if t.kind == "d" or (t.text == "d" and t.kind == "name" and c.is_differential()):
         c.at += 1
         if c.here is None:
             raise c.refuse("the differential of nothing")
@@ -255,27 +220,6 @@ def primary(c: Cursor) -> Piece:
     if t.text in FUNCTIONS:
         return function(c, t.text)
     return scripts(c, identifier(t.text), named=True, wide=t.text in (*NAMES, "d"))
-
-
-def is_differential(c: Cursor) -> bool:
-    """`d sigma`, `d log(p)`, `d|v|`, `d(x / y)`; but d(u, v) is a distance."""
-    after = c.next()
-    if after is None or c.closes(after):
-        return False
-    if after.gap:
-        return after.kind == "name" and (after.text in GREEK or after.text in PREFIX)
-    if after.text == "|":
-        return True
-    if after.text != "(":
-        return False
-    depth = 0
-    for t in c.tokens[c.at + 1 :]:
-        depth += (t.text in "([{") - (t.text in ")]}") if t.kind == "op" else 0
-        if depth == 1 and t.text == ",":
-            return False
-        if depth == 0:
-            break
-    return True
 
 
 def fence(c: Cursor, t: Token) -> tuple[str, str]:

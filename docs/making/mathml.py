@@ -84,6 +84,17 @@ def times(factors: list[Piece]) -> str:
     return mrow(parts)
 
 
+def fraction(above: list[Piece], below: Piece, *, linear: bool, whole: bool = False) -> Piece:
+    """On one line where it is `linear`, in prose and where it is written tight; else under one."""
+    apart = [replace(piece, xml=piece.stacked or piece.xml) for piece in above]
+    line = f"{times(apart)}<mo>/</mo>{below.xml}"
+    if whole:
+        return Piece(f"<mrow><mo>⌊</mo>{line}<mo>⌋</mo></mrow>")
+    top = (above[0].bare if len(above) == 1 else "") or times(above)
+    stacked = f"<mfrac>{single(top)}{single(below.bare or below.xml)}</mfrac>"
+    return Piece(line, stacked=stacked) if linear else Piece(stacked)
+
+
 def scripted(base: str, sub: str, sup: str) -> str:
     if sub and sup:
         return f"<msubsup>{single(base)}{single(sub)}{single(sup)}</msubsup>"

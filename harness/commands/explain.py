@@ -18,8 +18,9 @@ from backproof import textbook
 from backproof import worked_example as book
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import Case
-from backproof.architectures.losses import LOSSES, AnyLoss, Loss, target_kind
+from backproof.architectures.losses import LOSSES, AnyLoss, Loss
 from backproof.architectures.operators import ACTIVATIONS, Layer, Operator
+from backproof.architectures.targets import target_kind
 from backproof.checkers import verdict
 from backproof.commands import explain_page as page
 from backproof.errors import Command, UsageProblem, usage_problems

@@ -21,8 +21,9 @@ from backproof import textbook
 from backproof import worked_example as book
 from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import Case
-from backproof.architectures.losses import AnyLoss, target_kind
+from backproof.architectures.losses import AnyLoss
 from backproof.architectures.operators import Operator
+from backproof.architectures.targets import target_kind
 from backproof.checkers import rounding, verdict
 from backproof.reference.arrays import Array, Arrays
 

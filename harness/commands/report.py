@@ -13,8 +13,9 @@ from backproof.errors import Command, UsageProblem, show
 from backproof.reports import changes, events
 from backproof.reports.annotations import github, gitlab
 from backproof.reports.comparing import compare
+from backproof.reports.comparison_codes import compared
 from backproof.reports.events import AnyEvent
-from backproof.reports.exit_codes import compared, outcome
+from backproof.reports.exit_codes import outcome
 from backproof.reports.summary import summarise
 from backproof.reports.terminal import render
 from backproof.reports.write import write_all

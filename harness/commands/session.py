@@ -103,6 +103,36 @@ def recorded(arguments: list[str]) -> str:
     return " ".join(kept)
 
 
+class Disk:
+    """Where a run writes.  A disk that fills up costs the files, never the verdict.
+
+    What cannot be written is told once, on stderr, and kept in `problems`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problems: list[str] = []
+
+    def attempt(self, what: str, action: Callable[[], Any]) -> None:
+        """Do something that writes `what`."""
+        try:
+            action()
+        except OSError as error:
+            if what not in self.problems:
+                self.problems.append(what)
+                click.echo(f"{what} cannot be written: {error.strerror}", err=True)
+
+    def save(self, name: str, content: bytes) -> None:
+        """A file of a failure, below the folder."""
+        path = self.folder / name
+
+        def action() -> None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(path, content)
+
+        self.attempt(str(path), action)
+
+
 def run_into(
     folder: Path,
     options: Options,
@@ -111,52 +141,32 @@ def run_into(
     quiet: bool,
     session: Session = Session(),
 ) -> int:
-    """Run, keep the events and write the reports; the exit code.
-
-    A disk that fills up costs the files, never the verdict on the terminal.
-    """
-    errors = Console(stderr=True)
-    problems: list[str] = []
+    """Run, keep the events and write the reports; the exit code."""
+    disk = Disk(folder)
     events = list(session.before)
-
-    def attempt(what: str, action: Callable[[], Any]) -> None:
-        try:
-            action()
-        except OSError as error:
-            if what not in problems:
-                problems.append(what)
-                click.echo(f"{what} cannot be written: {error.strerror}", err=True)
-
-    def save(name: str, content: bytes) -> None:
-        path = folder / name
-
-        def action() -> None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(path, content)
-
-        attempt(str(path), action)
-
     path = folder / "events.ndjson"
     writer = EventWriter(path)
     with (
         contextlib.ExitStack() as last,
         Interruption() as interruption,
-        LiveProgress(errors, options.cases or None, options.max_time, quiet=quiet) as progress,
+        LiveProgress(
+            Console(stderr=True), options.cases or None, options.max_time, quiet=quiet
+        ) as progress,
     ):
-        last.callback(attempt, str(path), writer.close)
+        last.callback(disk.attempt, str(path), writer.close)
         for event in session.before:
             progress.advance(event)
 
         def listen(event: AnyEvent) -> None:
             events.append(event)
             progress.advance(event)
-            attempt(str(path), lambda: writer.write(event))
+            disk.attempt(str(path), lambda: writer.write(event))
 
         summary = run(
             options,
             listen,
             command=command,
-            save=save,
+            save=disk.save,
             folder=folder,
             stop=interruption.asked,
             saved=session.saved,
@@ -164,8 +174,8 @@ def run_into(
             before=session.before,
             spent=session.spent,
         )
-    attempt(f"the reports in {folder}", lambda: write_all(folder, events))
-    code = summary.exit_code or (ERROR if problems else 0)
+    disk.attempt(f"the reports in {folder}", lambda: write_all(folder, events))
+    code = summary.exit_code or (ERROR if disk.problems else 0)
     return show(lambda: _conclude(summary, folder, quiet=quiet), code)
 
 

@@ -23,6 +23,7 @@ from backproof.architectures.cases import Case, Lane, draw_case, stream
 from backproof.architectures.coverage import Seen
 from backproof.architectures.generation import Limits, generate
 from backproof.checkers import manners, rounding, with_jax, with_torch
+from backproof.checkers.calls import writeable
 from backproof.checkers.comparison import ALPHA
 from backproof.checkers.noise import UNIT, Noise, replicate
 from backproof.checkers.rounding import REPLICAS
@@ -116,12 +117,12 @@ def _of_manners(fault: SubjectFault, case: Case) -> WholeTrial | None:
 
 def _breaks_something(fault: SubjectFault, case: Case) -> bool:
     """Whether a second call, on other values in between, or the caller's arrays tell."""
-    subject, mine = fault.make(), manners.writeable(case)
+    subject, mine = fault.make(), writeable(case)
     first = subject(mine)[1]
     before = {n: np.array(g) for n, g in first.items()}
     other = draw_case(case.architecture, case.seed + 1)
-    subject(manners.writeable(other))
-    again = subject(manners.writeable(case))[1]
+    subject(writeable(other))
+    again = subject(writeable(case))[1]
     arrays = ((mine.parameters, case.parameters), (mine.targets, case.targets))
     kept = all(np.array_equal(ours[n], theirs[n]) for ours, theirs in arrays for n in theirs)
     kept &= case.input is None or np.array_equal(np.asarray(mine.input), case.input)

@@ -82,6 +82,7 @@ def dumps(events: Iterable[AnyEvent]) -> bytes:
         (e for e in events if isinstance(e, CaseFinished)), key=lambda e: (e.index, e.id)
     )
     evidence = {e.id: e.evidence for e in events if isinstance(e, FailureSaved) and e.evidence}
+    failures = tuple(shown(summary, evidence))
     operators = {name: i for i, name in enumerate(row.name for row in summary.operators)}
     shared = {
         "s": summary,
@@ -89,32 +90,18 @@ def dumps(events: Iterable[AnyEvent]) -> bytes:
         "operators": operators,
         "operators_of": _operators_of(operators),
     }
-    parts: Any = _environment().get_template("parts.jinja").make_module(shared)
-
-    failures = tuple(shown(summary, evidence))
-    sections, _ = _fitting(map(parts.failure, failures[:MOST_FAILURES]), SECTIONS)
-    rest = failures[len(sections) :]
-    rows, more_failures = _fitting(map(parts.failure_row, rest), ROWS)
-    listed = _listed(cases)
-    case_rows, cut = _fitting(map(parts.case_row, listed), CASES)
     page = (
         _environment()
         .get_template("report.html.jinja")
         .render(
-            shared,
+            shared | _lists(shared, failures, cases),
             code=int(code),
             verified=code is ExitCode.VERIFIED,
             headline=headline(summary),
             reason=reason,
             started=f"{datetime.fromtimestamp(summary.started, UTC):%Y-%m-%d %H:%M UTC}",
-            sections=sections,
-            failure_rows=rows,
-            more_failures=more_failures,
             failing=_tally(f.failure.verdict.status for f in failures),
             first=failures[0] if failures else None,
-            case_rows=case_rows,
-            more_cases=len(cases) - len(listed) + cut,
-            listed=_tally(c.verdict.status for c in listed[: len(case_rows)]),
             matrix=matrix(cases),
             agreement=agreement(cases),
             histograms=_histograms(cases),
@@ -125,6 +112,26 @@ def dumps(events: Iterable[AnyEvent]) -> bytes:
         )
     )
     return page.encode()
+
+
+def _lists(
+    shared: dict[str, Any], failures: Sequence[Shown], cases: Sequence[CaseFinished]
+) -> dict[str, Any]:
+    """What is listed one by one, rendered as far as its share of the file goes."""
+    parts: Any = _environment().get_template("parts.jinja").make_module(shared)
+    sections, _ = _fitting(map(parts.failure, failures[:MOST_FAILURES]), SECTIONS)
+    rest = failures[len(sections) :]
+    rows, more_failures = _fitting(map(parts.failure_row, rest), ROWS)
+    chosen = _listed(cases)
+    case_rows, cut = _fitting(map(parts.case_row, chosen), CASES)
+    return {
+        "sections": sections,
+        "failure_rows": rows,
+        "more_failures": more_failures,
+        "case_rows": case_rows,
+        "more_cases": len(cases) - len(chosen) + cut,
+        "listed": _tally(c.verdict.status for c in chosen[: len(case_rows)]),
+    }
 
 
 def _functions(summary: Summary) -> list[CheckedFunction]:

@@ -396,7 +396,7 @@ def test_every_formula_is_well_formed(doc: Docstring) -> None:
     [
         "e^2x", "a / b / c", "1/2k", "a/b/c", "x^y^z", "x^2_i", "x^2'", "x^2/3", "q^g(p)",
         "sum(x)^2", "x +", "+", "x = ", "(x", "x)", "<x, y", "|x", "x_abc", "a_b_cde", "x / ",
-        "x /y /z", "x $ y", "x = = y", "x where y", "x[i", "x ^ 2",
+        "x /y /z", "x $ y", "x = = y", "x where y", "x[i", "x ^ 2", "sqrt^2", "sqrt-0", "floor)",
     ],
 )  # fmt: skip
 def test_two_readings_or_none_are_refused(formula: str) -> None:

@@ -344,8 +344,10 @@ def function(c: Cursor, text: str) -> Piece:
         if t.text == "(" and not t.gap:
             c.at += 1
             _, inside = fence(c, t)
-        else:
+        elif c.starts(t):
             inside = factor(c).xml
+        else:
+            raise c.refuse(f"{text} of nothing")
         if not inside:
             raise c.refuse(f"{text} of several")
         if text == "sqrt":

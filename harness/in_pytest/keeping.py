@@ -105,7 +105,7 @@ class Keeper:
                 name_of(spec, id),
             )  # fmt: skip
         self.stopped = interruption.asked()
-        saved = msgspec.structs.replace(saved, id=id)
+        saved = msgspec.structs.replace(saved, id=id, replay=saved.replay or check.replay)
         self._kept[id] = {"event": encode(saved).decode(), "files": files if saved.path else {}}
         return saved
 

@@ -205,7 +205,7 @@ class Session:
         code, reason = outcome.concluded(recorder, interrupted=interrupted)
         recorder.finish(int(code), reason, interrupted=interrupted)
         for id, saved in recorder.shelf.kept.items():
-            if saved.replay and id in self.reports:  # shown below the failure
+            if saved.path and id in self.reports:  # shown below the failure
                 self.reports[id].sections.append(("backproof", f"{'replay':<10}{saved.replay}"))
         if exitstatus == pytest.ExitCode.OK and outcome.falls_short(recorder, code):
             session.exitstatus = int(code)

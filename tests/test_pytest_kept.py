@@ -38,6 +38,7 @@ from backproof.jobs import CaseSpec
 from backproof.reports import events as stream
 from backproof.reports.events import CaseKnown, FailureSaved
 from backproof.reports.write import write
+from backproof.shrinking import shrink
 
 WRONG = Verdict("FAIL", "wrong")
 
@@ -73,7 +74,7 @@ def written(folder: str) -> list[dict[str, Any]]:
 def test_a_failure_of_a_session_is_replayed_made_known_and_excused_by_the_gate(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saving, "shrink", functools.partial(saving.shrink, budget=60))
+    monkeypatch.setattr(saving, "shrink", functools.partial(shrink, budget=60))
     beside_my_net(pytester)
     asked = (*net("Wrong", 2), "--backproof-checker=complex_step", "--backproof-seed=3")
     result = pytester.runpytest_inprocess(*asked, REPORT)
@@ -205,7 +206,7 @@ def test_the_first_are_the_same_however_many_workers_there_are_and_whoever_is_fi
         order = chance.sample(failing, len(failing))
         for id in order:
             spec = CaseSpec(ids.index(id), "generic", "float64", 0, False)
-            check: Any = SimpleNamespace(job=SimpleNamespace(subject="s", cases=(spec,)))
+            check: Any = SimpleNamespace(job=SimpleNamespace(subject="s", cases=(spec,)), replay="")
             keeper = chance.choice(keepers)
             keeper.keep(id, check, WRONG)
             if (kept := keeper.take(id)) is not None:
@@ -222,7 +223,9 @@ def test_a_worker_leaves_out_what_cannot_be_among_the_first(
     answers = []
     for index in (0, 1, 2, 3):
         spec = CaseSpec(index, "generic", "float64", 0, False)
-        check: Any = SimpleNamespace(job=SimpleNamespace(subject="s", cases=(spec,)))  # all it asks
+        check: Any = SimpleNamespace(
+            job=SimpleNamespace(subject="s", cases=(spec,)), replay=""
+        )  # all it asks
         answers.append(keeper.keep(f"test[{index}]", check, WRONG) is not None)
     assert answers == [True, True, False, False]
     keeper.forget("test[0]")
@@ -304,9 +307,8 @@ def test_a_reduction_that_breaks_costs_the_files_and_is_told(
     result = run(*net(), REPORT)
     result.assert_outcomes(passed=3, failed=1)
     (told,) = failures(found(pytester))
-    assert told.verdict.reason == "wrong; not reduced or saved: KeyError: 'layers.7.bias'"
+    assert told.verdict.reason.startswith("wrong; not reduced or saved: IndexError: ")
     assert not told.path and told.replay.endswith(told.id) and files(pytester) == []
-    result.stdout.fnmatch_lines(["  because * not reduced or saved: *"])
     result.stdout.no_fnmatch_line("*backproof replay*")
 
 

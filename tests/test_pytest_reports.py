@@ -49,6 +49,7 @@ from backproof.reports.events import (
 )
 from backproof.reports.summary import summarise
 from backproof.reports.write import REPORTS
+from backproof.shrinking import shrink
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,7 +83,7 @@ def timeless(events: list[AnyEvent]) -> list[Any]:
 def test_a_session_leaves_its_events_and_every_report(
     run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
-    verdicts[1] = Verdict("FAIL", "wrong", operator="dense", tensor="layers.1.bias")
+    verdicts[1] = Verdict("FAIL", "wrong")
     result = run(*net(), REPORT)
     result.stdout.fnmatch_lines(["backproof: reports in found", "reports in found"])
     events = found(pytester)
@@ -510,10 +511,8 @@ def test_a_real_ctrl_c_keeps_what_was_verified(
 ) -> None:
     arguments = ("--backproof-subject=py:slow:Waits", "--backproof-cases=6", "-n", workers)
     with started(pytester, *arguments) as process:
-        began = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)
         output, _ = process.communicate(timeout=60)
-        print("TOOK", time.monotonic() - began)
         assert process.returncode == 2, output
         assert len(cases(found(pytester))) == 3 and last(found(pytester)).interrupted
         assert "3 verified" in output and (pytester.path / "found" / "report.html").exists()
@@ -548,8 +547,8 @@ def test_a_session_is_the_same_with_xdist_and_without(
     run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", path())
-    monkeypatch.setattr(saving, "shrink", saving.shrink)  # put back what FAST changes
-    monkeypatch.setattr(keeping, "MOST_FAILURES", keeping.MOST_FAILURES)
+    monkeypatch.setattr(saving, "shrink", shrink)  # so that what FAST changes is put back
+    monkeypatch.setattr(keeping, "MOST_FAILURES", 2)
     pytester.makeconftest(FAST)
     decorated(
         pytester,

@@ -50,7 +50,8 @@ def prepare_folder(folder: Path, option: str = OPTION) -> Path:
 
 def _saved(folder: Path) -> Iterator[Path]:
     """The failures that an earlier run saved, and nobody else's files."""
-    name = re.compile(rf"case-\d{{5,}}-({'|'.join(LANES)})-({'|'.join(DTYPES)})\.(json|py|md)")
+    case = rf"case-\d{{5,}}-({'|'.join(LANES)})-({'|'.join(DTYPES)})"
+    name = re.compile(rf"{case}(-[0-9a-f]{{8}})?\.(json|py|md)")  # digits: a session of pytest's
     return (path for path in (folder / "failures").glob("case-*") if name.fullmatch(path.name))
 
 

@@ -12,7 +12,7 @@ test runners count as skipped, where nothing is decided.  This module knows no t
 from __future__ import annotations
 
 import unittest
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from time import monotonic
@@ -28,6 +28,7 @@ from backproof.checkers.manners import CLAIMS
 from backproof.checkers.verdict import CHECKERS, NUMERICAL, Verdict
 from backproof.jobs import Job, Options, plan
 from backproof.judging import DECODER, Result, judge, run_job
+from backproof.reports.events import FailureSaved
 from backproof.reports.summary import Failure
 from backproof.reports.terminal import facts
 from backproof.reports.text import printable
@@ -62,10 +63,7 @@ class Undecided(unittest.SkipTest):
 
 @dataclass
 class Purse:
-    """The seconds that are left for reducing the failures of one subject.
-
-    Those that are expected are not reduced: nobody reads their reports.
-    """
+    """The seconds that are left for reducing the failures of one subject."""
 
     left: float = REDUCING_ALL
 
@@ -78,6 +76,10 @@ class GeneratedCheck:
     `options` are those of the plan that it is of.  `replay` is the command that repeats it, if
     there is one; the report then tells it.  `result` is the verdict with its control and its
     time, `failure` what was reported of one that is bad.
+
+    A failure that is `expected` is not reduced: nobody reads its report.  `keep` reduces others
+    and writes them down, as the one who runs the check sees fit, and says None of one that is
+    not to be reduced; without it there are seconds, of the `purse`.
     """
 
     id: str
@@ -89,6 +91,8 @@ class GeneratedCheck:
     verdict: Verdict | None = None
     result: Result | None = None
     failure: Failure | None = None
+    expected: bool = False
+    keep: Callable[[GeneratedCheck, Verdict], FailureSaved | None] | None = None
 
     def __repr__(self) -> str:
         return f"<{self.id} of {self.job.subject}>"
@@ -125,9 +129,17 @@ class GeneratedCheck:
 
     def report(self, verdict: Verdict) -> str:
         """A verdict that is bad, as a person reads it: what and where, then network and reason."""
+        self.failure = self._reduced(verdict)
+        where = " ".join(word for word in (verdict.operator, verdict.tensor) if word)
+        lines = [f"{verdict.status}{f'  {where}' if where else ''} in {self.id}"]
+        lines.append(f"  {'subject':<10}{self.job.subject}")
+        lines += [f"  {label:<10}{value}" for label, value in facts(self.failure)]
+        return printable("\n".join(lines), lines=True)
+
+    def _reduced(self, verdict: Verdict) -> Failure:
+        """What is bad, a FAIL as small as whoever runs the check lets it become."""
         (spec,) = self.job.cases
-        minimal = self._minimal(verdict) if verdict.status == "FAIL" else None
-        self.failure = Failure(
+        found = Failure(
             id=self.id,
             index=spec.index,
             lane=spec.lane,
@@ -135,16 +147,17 @@ class GeneratedCheck:
             seed=spec.seed,
             architecture=self.job.architecture,
             verdict=verdict,
-            minimal=minimal and minimal[0],
-            minimal_verdict=minimal and minimal[1],
-            cause=self._cause(verdict) if verdict.status == "FAIL" else "",
             replay=self.replay,
         )
-        where = " ".join(word for word in (verdict.operator, verdict.tensor) if word)
-        lines = [f"{verdict.status}{f'  {where}' if where else ''} in {self.id}"]
-        lines.append(f"  {'subject':<10}{self.job.subject}")
-        lines += [f"  {label:<10}{value}" for label, value in facts(self.failure)]
-        return printable("\n".join(lines), lines=True)
+        if verdict.status != "FAIL" or self.expected:
+            return found
+        if self.keep is None:
+            minimal, cause = self._minimal(verdict), self._cause(verdict)
+        else:
+            saved = self.keep(self, verdict)
+            minimal, cause = saved and (saved.minimal, saved.verdict), saved.cause if saved else ""
+        network, how = minimal or (None, None)
+        return msgspec.structs.replace(found, minimal=network, minimal_verdict=how, cause=cause)
 
     def _cause(self, verdict: Verdict) -> str:
         """What the mistake is, while there is time to ask: it costs as much as reducing does."""

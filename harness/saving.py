@@ -32,13 +32,15 @@ def save_failure(
     folder: Path,
     stop: Callable[[], bool],
     clock: Callable[[], float],
+    name: str = "",
 ) -> FailureSaved:
     """Reduce a failing case, and write it down with its script and its page.
 
-    Where that breaks, the failure stands as it was found, and its reason says so.  Once the run
-    is to stop, what takes time is left out: the cause, the page, the evidence for drawings.
+    Its files are called by its `name`, the case's own where there is none.  Where something
+    breaks, the failure stands as it was found, and its reason says so.  Once the run is to stop,
+    what takes time is left out: the cause, the page, the evidence for drawings.
     """
-    id = case_id(spec)
+    id = name or case_id(spec)
     path, script, page = (f"failures/{id}.{kind}" for kind in ("json", "py", "md"))
     replay = f"backproof replay {shlex.quote(str(folder / path))}"
     saved = FailureSaved(

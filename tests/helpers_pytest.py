@@ -12,12 +12,12 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from backproof import generated_checks
+from backproof import generated_checks, saving
 from backproof.checkers.verdict import Verdict
 from backproof.jobs import Job
 from backproof.judging import Result
 from backproof.reports import events as stream
-from backproof.reports.events import AnyEvent, CaseFinished, RunFinished
+from backproof.reports.events import AnyEvent, CaseFinished, FailureSaved, RunFinished
 
 MY_NET = """
 import backproof as bp
@@ -108,6 +108,7 @@ def verdicts(monkeypatch: pytest.MonkeyPatch) -> Verdicts:
 
     monkeypatch.setattr(generated_checks, "run_job", judged)
     monkeypatch.setattr(generated_checks, "REDUCING", 0.0)
+    monkeypatch.setattr(saving, "shrink", lambda case, verdict, judge: (case, verdict))
     return said
 
 
@@ -133,6 +134,28 @@ def decorated(pytester: pytest.Pytester, arguments: str, body: str = "check()") 
     )
 
 
+RERUN = """
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in runtestprotocol(item, nextitem=nextitem, log=False):
+        if report.failed:
+            report.outcome = "rerun"
+        item.ihook.pytest_runtest_logreport(report=report)
+        if report.outcome == "rerun":
+            break
+    else:
+        return True
+    runtestprotocol(item, nextitem=nextitem, log=True)
+    return True
+
+def pytest_report_teststatus(report):
+    if report.outcome == "rerun":
+        return "rerun", "R", "RERUN"
+"""
+"""A conftest.py that runs what failed again, as plugins for flaky tests do."""
+
 REPORT = "--backproof-report=found"
 """Where `found` finds what a session left."""
 
@@ -143,6 +166,10 @@ def found(pytester: pytest.Pytester, folder: str = "found") -> list[AnyEvent]:
 
 def cases(events: list[AnyEvent]) -> list[CaseFinished]:
     return [e for e in events if isinstance(e, CaseFinished)]
+
+
+def failures(events: list[AnyEvent]) -> list[FailureSaved]:
+    return [e for e in events if isinstance(e, FailureSaved)]
 
 
 def last(events: list[AnyEvent]) -> RunFinished:

@@ -19,6 +19,7 @@ from helpers_cli import invoke
 from helpers_pytest import (
     NUMERICAL,
     REPORT,
+    RERUN,
     STRICT,
     Run,
     Verdicts,
@@ -31,8 +32,10 @@ from helpers_pytest import (
     path,
 )
 
+from backproof import saving
 from backproof.checkers.verdict import Verdict
 from backproof.folders import holding
+from backproof.in_pytest import keeping
 from backproof.reports import events as stream
 from backproof.reports.events import (
     AnyEvent,
@@ -44,6 +47,7 @@ from backproof.reports.events import (
 )
 from backproof.reports.summary import summarise
 from backproof.reports.write import REPORTS
+from backproof.shrinking import shrink
 
 ROOT = Path(__file__).parents[1]
 
@@ -65,7 +69,7 @@ def timeless(events: list[AnyEvent]) -> list[Any]:
 def test_a_session_leaves_its_events_and_every_report(
     run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
-    verdicts[1] = Verdict("FAIL", "wrong", operator="dense", tensor="layers.0.bias")
+    verdicts[1] = Verdict("FAIL", "wrong")
     result = run(*net(), REPORT)
     result.stdout.fnmatch_lines(["backproof: reports in found", "reports in found"])
     events = found(pytester)
@@ -76,7 +80,8 @@ def test_a_session_leaves_its_events_and_every_report(
     assert [c.verdict.status for c in cases(events)] == ["PASS", "FAIL", "PASS", "PASS"]
     assert all(c.id.startswith("backproof::py:my_net:Net::") for c in cases(events))
     (saved,) = (e for e in events if isinstance(e, FailureSaved))
-    assert saved.id == cases(events)[1].id and saved.replay.endswith(saved.id)
+    assert saved.id == cases(events)[1].id
+    assert saved.replay == f"backproof replay found/{saved.path}"
     assert last(events).exit_code == 1 and not last(events).interrupted
     names = {path.name for path in (pytester.path / "found").iterdir()}
     assert {*REPORTS} - {"report.sarif"} <= names
@@ -202,13 +207,14 @@ def test_wrong(gradient_check):
 """
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
-def test_what_the_fixture_checked_is_in_the_reports(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: str
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", path())
+def test_what_the_fixture_checked_is_in_the_reports(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_of_functions=FUNCTIONS)
-    result = pytester.runpytest_inprocess(REPORT, "-n", workers)
+    assert_functions_are_told(pytester, pytester.runpytest_inprocess(REPORT, "-p", "no:xdist"))
+    assert last(found(pytester)).reason == "functions: 1 verified, 1 failed as is known."
+
+
+def assert_functions_are_told(pytester: pytest.Pytester, result: pytest.RunResult) -> None:
+    """Those of FUNCTIONS are in the summary and in the reports."""
     assert result.ret == 0
     result.stdout.fnmatch_lines(["functions: 1 verified, 1 failed as is known", "reports in found"])
     events = found(pytester)
@@ -217,7 +223,6 @@ def test_what_the_fixture_checked_is_in_the_reports(
         ("test_known", "FAIL", "issue 9"), ("test_right", "PASS", ""),
     ]  # fmt: skip
     assert last(events).exit_code == 0
-    assert last(events).reason == "functions: 1 verified, 1 failed as is known."
 
 
 def test_a_wrong_function_is_wrong_in_every_report(pytester: pytest.Pytester) -> None:
@@ -314,9 +319,11 @@ def test_where_every_generated_check_is_expected_to_fail_both_say_5(
     assert result.ret == 0 and last(found(pytester)).exit_code == 0
 
 
-def test_a_check_that_fails_within_raises_is_known(run: Run, pytester: pytest.Pytester) -> None:
-    body = "with pytest.raises(AssertionError): check()"
-    decorated(pytester, "[Wrong], **quick", body)
+def test_a_check_that_fails_within_raises_is_known(
+    run: Run, pytester: pytest.Pytester, verdicts: Verdicts
+) -> None:
+    verdicts.update(dict.fromkeys(range(3), Verdict("FAIL", "wrong")))
+    decorated(pytester, "[Net], **quick", "with pytest.raises(AssertionError): check()")
     test = pytester.path / "test_mine.py"
     test.write_text("import pytest\n" + test.read_text())
     result = run(REPORT)
@@ -324,28 +331,6 @@ def test_a_check_that_fails_within_raises_is_known(run: Run, pytester: pytest.Py
     events = found(pytester)
     assert [e.known for e in events if isinstance(e, CaseKnown)] == ["the test expects it"] * 3
     assert result.ret == 5 and last(events).exit_code == 5, "nothing was verified"
-
-
-RERUN = """
-from _pytest.runner import runtestprotocol
-
-def pytest_runtest_protocol(item, nextitem):
-    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    for report in runtestprotocol(item, nextitem=nextitem, log=False):
-        if report.failed:
-            report.outcome = "rerun"
-        item.ihook.pytest_runtest_logreport(report=report)
-        if report.outcome == "rerun":
-            break
-    else:
-        return True
-    runtestprotocol(item, nextitem=nextitem, log=True)
-    return True
-
-def pytest_report_teststatus(report):
-    if report.outcome == "rerun":
-        return "rerun", "R", "RERUN"
-"""
 
 
 @pytest.mark.parametrize(("second", "code"), [("right", 0), ("wrong", 1)])
@@ -457,21 +442,6 @@ def test_ctrl_c_keeps_what_was_verified(
     result.stdout.fnmatch_lines(["2 verified", "reports in found"])
 
 
-def test_ctrl_c_while_a_failure_is_reduced_keeps_the_failure(
-    run: Run, pytester: pytest.Pytester, verdicts: Verdicts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*given: object) -> None:
-        raise KeyboardInterrupt
-
-    verdicts[1] = Verdict("FAIL", "wrong")
-    monkeypatch.setattr("backproof.generated_checks.cause_of", interrupted)
-    decorated(pytester, "[Net], **quick")
-    for arguments in (net(), ("test_mine.py",)):
-        assert run(*arguments, REPORT).ret == 2
-        assert [c.verdict.status for c in cases(found(pytester))] == ["PASS", "FAIL"]
-        assert last(found(pytester)).exit_code == 1
-
-
 def test_a_session_stopped_at_the_first_failure_keeps_what_was_found(
     run: Run, pytester: pytest.Pytester, verdicts: Verdicts
 ) -> None:
@@ -521,7 +491,7 @@ def started(pytester: pytest.Pytester, *arguments: str) -> Iterator[subprocess.P
             process.stdout.close()
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("workers", ["0", "1"])
 def test_a_real_ctrl_c_keeps_what_was_verified(
     run: Run, pytester: pytest.Pytester, workers: str
 ) -> None:
@@ -548,53 +518,64 @@ def test_a_session_that_is_killed_leaves_what_it_verified(
 # --- xdist --------------------------------------------------------------------------------
 
 
+FAST = """
+import functools
+from backproof import saving
+from backproof.in_pytest import keeping
+
+keeping.MOST_FAILURES = 2
+saving.shrink = functools.partial(saving.shrink, budget=4)
+"""
+"""A conftest.py, for workers too: reductions go on for less, and fewer are kept."""
+
+
 def test_a_session_is_the_same_with_xdist_and_without(
     run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", path())
-    decorated(pytester, '[Wrong, Net], **quick, expected_failures={"*-001-*": "issue 7"}')
+    monkeypatch.setattr(saving, "shrink", shrink)  # so that what FAST changes is put back
+    monkeypatch.setattr(keeping, "MOST_FAILURES", 2)
+    pytester.makeconftest(FAST)
+    decorated(
+        pytester,
+        """[Wrong, Net], cases=2, seed=8, checkers=["complex_step"],
+        expected_failures={"*-001-*": "issue 7"}""",
+    )
     pytester.makeini(STRICT.replace("xfail_strict = true", ""))
+    asked = (*net("Wrong", 2), *net("Net", 2), "--backproof-checker=complex_step")
     seen = []
     for workers in ("0", "2"):
-        subjects = (*net("Wrong", 3), *net("Net", 3), "-k", "000 or 001")
-        result = run(*subjects, "-n", workers, REPORT, "--tb=no", "-rN")
+        more = ("--backproof-seed=8", "-n", workers, REPORT, "--tb=no", "-rN")
+        result = pytester.runpytest_inprocess(*asked, *more)
         assert result.ret == 1
-        counts = {k: n for k, n in result.parseoutcomes().items() if k != "deselected"}
+        counts = result.parseoutcomes()
         lines = result.outlines
         section = lines[next(i for i, line in enumerate(lines) if headed(line)) : -1]
-        section = [line for line in section if not line.startswith(REDUCED)]
         header = [line for line in lines if line.startswith("backproof: ")]
-        seen.append((counts, header, section, unreduced(timeless(found(pytester)))))
+        folder = pytester.path / "found" / "failures"
+        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        seen.append((counts, header, section, timeless(found(pytester)), files))
     assert seen[0] == seen[1]
-    counts, header, section, events = seen[0]
+    counts, header, section, events, files = seen[0]
     assert counts == {"failed": 3, "passed": 3, "xfailed": 1, "xpassed": 1}
     assert len(header) == 3 and "4 verified, 3 wrong, 1 failed as expected" in section
     assert len([e for e in events if e["event"] == "case_finished"]) == 8
+    kept = [e["id"].partition("::")[0] for e in events if e.get("path")]
+    assert kept == ["backproof"] * 2 and len(files) == 6, "the plan's, though tests come first"
 
 
-REDUCED = ("  network ", "  minimal ", "  cause ", "  because ")
-"""Lines of what is found in so many seconds, which are not the same twice."""
-
-
-def unreduced(events: list[Any]) -> list[Any]:
-    """The events without what is found in so many seconds."""
-    late = {"minimal", "verdict", "cause"}
-    return [
-        {k: v for k, v in e.items() if e["event"] != "failure_saved" or k not in late}
-        for e in events
-    ]
-
-
-def test_xdist_s_controller_hears_of_tests_with_checks_that_nobody_announced(
+def test_xdist_s_controller_hears_of_checks_that_nobody_announced(
     run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", path())
+    pytester.makepyfile(test_of_functions=FUNCTIONS)
     decorated(pytester, "[Net], **quick")
     pytester.makeini(f"{STRICT}backproof_report = found\n")
-    result = pytester.runpytest_inprocess("-n", "2")
-    result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["3 verified", "reports in found"])
+    result = pytester.runpytest_inprocess("-n", "1")
+    result.assert_outcomes(passed=5, xfailed=1)
+    result.stdout.fnmatch_lines(["3 verified"])
     assert len(cases(found(pytester))) == 3
+    assert_functions_are_told(pytester, result)
 
 
 def test_a_case_that_kills_its_worker_is_an_error_in_the_reports(

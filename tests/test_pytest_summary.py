@@ -49,7 +49,7 @@ def test_quiet_is_shorter(run: Run, verdicts: Verdicts) -> None:
     result.stdout.re_match_lines(
         [
             "backproof: 2 verified, 2 wrong",
-            r"  replay    pytest .*-001-generic-float64",
+            r"  replay    backproof replay found/failures/case-00001-generic-float64-\w{8}\.json",
             "reports in found",
         ],
         consecutive=True,

@@ -3,7 +3,8 @@
 Lines are appended as they come, so that a session that is killed leaves what it verified.  At
 the end they are written once more, in the order of the plan and of the tests' names, which
 depends neither on the number of xdist's workers nor on who was first; times apart, a session
-leaves the same events with and without xdist.
+leaves the same events with and without xdist.  So it is with the files of failures: the first
+that come are written at once, and at the end those are there that are the first by that order.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from backproof.errors import UsageProblem
 from backproof.folders import holding, prepare_folder
 from backproof.in_pytest.asking import Asked
 from backproof.in_pytest.items import Checks, node_id
+from backproof.in_pytest.keeping import Place, Shelf, place, said
 from backproof.in_pytest.options import PREFIX
 from backproof.in_pytest.telling import Told
 from backproof.judging import Result
@@ -32,6 +34,7 @@ from backproof.reports.events import (
     AnyEvent,
     CaseFinished,
     ControlFinished,
+    FailureSaved,
     FunctionChecked,
     RunFinished,
     RunStarted,
@@ -57,6 +60,7 @@ class Recorder:
         self.problem = ""
         self._places = {id: place for place, id in enumerate(self.planned)}
         self._found: dict[str, list[AnyEvent]] = {}
+        self.shelf = Shelf()
         self.functions: dict[str, list[FunctionChecked]] = {}
         self._began = time.monotonic()
         self._writer: EventWriter | None = None
@@ -80,8 +84,7 @@ class Recorder:
     @property
     def shown(self) -> str:
         """The folder, as short as it can be said."""
-        here, folder = Path.cwd(), self.folder or Path()
-        return printable(str(folder.relative_to(here) if folder.is_relative_to(here) else folder))
+        return printable(str(said(self.folder or Path(), Path.cwd())))
 
     def close(self) -> None:
         """Let the folder go."""
@@ -104,13 +107,18 @@ class Recorder:
             if isinstance(event, RunStarted):
                 self.start(event)
                 continue
-            self._append(event)
             if isinstance(event, FunctionChecked):
+                self._append(event)
                 self.functions.setdefault(id, []).append(event)
                 continue
             if isinstance(event, CaseFinished):
                 self._found[id], self.subjects[id] = [], told["subject"]
+                self.shelf.drop(id)
             self._found[id].append(event)
+            if isinstance(event, FailureSaved) and "kept" in told and (folder := self.folder):
+                self.shelf.put(told["subject"], self._place(id), told["kept"])
+                self._attempt(lambda: self.shelf.write(folder))
+            self._append(self._of(event))
 
     def lost(self, id: str) -> None:
         """A worker died in this item: its case is an ERROR, unless it had been told.
@@ -138,12 +146,17 @@ class Recorder:
         except OSError as error:
             self.problem = f"{self.asked.report}: {error.strerror or 'cannot be written'}"
 
+    def _of(self, event: AnyEvent) -> AnyEvent:
+        """What the stream says of an event: of a failure that is kept, that it is."""
+        return self.shelf.kept.get(event.id, event) if isinstance(event, FailureSaved) else event
+
     # --- all of it ----------------------------------------------------------------------
 
     @property
     def events(self) -> list[AnyEvent]:
         """All but the last, in their order."""
-        cases = [e for id in sorted(self._found, key=self._place) for e in self._found[id]]
+        order = sorted(self._found, key=self._place)
+        cases = [self._of(e) for id in order for e in self._found[id]]
         functions = [e for id in sorted(self.functions) for e in self.functions[id]]
         return [self._started(), *cases, *functions]
 
@@ -159,12 +172,9 @@ class Recorder:
             found.setdefault(self.subjects[id], Counter())[status] += 1
         return found
 
-    def _place(self, id: str) -> tuple[int, str, int, str]:
-        """The plan's checks in its order, then those of tests, by name and number."""
-        if id in self._places:
-            return self._places[id], "", 0, ""
+    def _place(self, id: str) -> Place:
         (case,) = (e for e in self._found[id] if isinstance(e, CaseFinished))
-        return len(self._places), id.partition("[")[0], case.index, id
+        return place(self._places, id, case.index)
 
     def _started(self) -> RunStarted:
         """One event for all the subjects: what they have in common, and their names."""
@@ -212,6 +222,9 @@ class Recorder:
             seconds=time.monotonic() - self._began,
         )
         self._append(last)
-        folder, events = self.folder, [*self.events, last]
+        folder = self.folder
+        self._attempt(lambda: self.shelf.write(folder))
+        events = [*self.events, last]
         self._attempt(lambda: write(folder / stream.FILE, b"".join(map(encode, events))))
+        self._attempt(lambda: self.shelf.clear(folder))
         self._attempt(lambda: write_all(folder, events))

@@ -1,7 +1,8 @@
 """A session that has checks: the hooks of pytest, each handed to whoever does the work.
 
-In xdist's workers the checks are judged and told (`telling.py`); in the controller, or where
-there is no xdist, they are recorded (`recording.py`) and concluded from (`outcome.py`).
+In xdist's workers the checks are judged and told (`telling.py`), their failures reduced
+(`keeping.py`); in the controller, or where there is no xdist, they are recorded (`recording.py`)
+and concluded from (`outcome.py`).
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Generator, Sequence
+from functools import partial
 
 import pytest
 
 from backproof import foreign
 from backproof.checkers.functions.check import FunctionVerdict
+from backproof.generated_checks import GeneratedCheck
 from backproof.in_pytest import outcome
-from backproof.in_pytest.asking import Asked, ask, command
-from backproof.in_pytest.items import SubjectCollector, again, check_of, plan, record
+from backproof.in_pytest.asking import Asked, ask, command, folder
+from backproof.in_pytest.items import SubjectCollector, again, check_of, node_id, plan, record
+from backproof.in_pytest.keeping import Keeper, said
 from backproof.in_pytest.options import in_use
 from backproof.in_pytest.recording import Recorder
 from backproof.in_pytest.telling import Teller, started
@@ -76,12 +80,22 @@ class Session:
     def __init__(self, config: pytest.Config, asked: Asked | None) -> None:
         self.config, self.asked = config, asked
         self.plan = plan(config, asked) if asked else {}
-        self.teller = Teller()
+        self.keeper = self._keep()
+        self.teller = Teller(self.keeper)
+        self.reports: dict[str, pytest.TestReport] = {}
         self.recorder: Recorder | None = None
         if asked and not hasattr(config, "workerinput"):
             self.recorder = self._record(asked)
         if config.pluginmanager.hasplugin("dsession"):  # the workers have programs of their own
             foreign.close_all()
+
+    def _keep(self) -> Keeper | None:
+        """Who reduces failures, if there is a folder for them."""
+        where, _ = folder(self.config)
+        if where is None or self.config.option.collectonly:
+            return None
+        shown = said(where, self.config.invocation_params.dir)
+        return Keeper(shown, [node_id(name, c.id) for name in self.plan for c in self.plan[name]])
 
     def _record(self, asked: Asked) -> Recorder:
         words = command(self.config, asked)
@@ -125,18 +139,30 @@ class Session:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Note what a test with a check found; one that never asks fails: it verifies nothing."""
         check = check_of(item)
-        if check is None or isinstance(item.parent, SubjectCollector):
+        if check is None:
             return (yield)
-        check.forget()
-        check.replay = shlex.join(["pytest", again(item)])
+        if self.keeper is not None:
+            check.keep = partial(self.keeper.keep, item.nodeid)
         try:
-            result = yield
+            return (yield from self._called(item, check))
         except KeyboardInterrupt:  # there will be no report
             if self.recorder is not None and (told := self.teller.now(item.nodeid, check)):
                 self.recorder.take(item.nodeid, told)
             raise
+
+    def _called(self, item: pytest.Item, check: GeneratedCheck) -> Generator[None, object, object]:
+        """The call of a test that has a check."""
+        ours = isinstance(item.parent, SubjectCollector)  # and was judged and noted in its setup
+        if not ours:
+            check.forget()
+            check.replay = shlex.join(["pytest", again(item)])
+        asked = ours
+        try:
+            result = yield
         finally:
-            asked = record(item, check)
+            asked = ours or record(item, check)
+            if self.keeper is not None and self.keeper.stopped and self.recorder is not None:
+                raise KeyboardInterrupt  # a worker of xdist just tells its failure
         if not asked:
             pytest.fail("the test never called its check, so nothing was verified", pytrace=False)
         return result
@@ -147,6 +173,8 @@ class Session:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put what a check has to tell on the report of its item."""
         report = yield
+        if report.when == "setup" and self.keeper is not None:
+            self.keeper.forget(item.nodeid)
         if told := self.teller.on(report, check_of(item)):
             report.backproof = told  # type: ignore[attr-defined]
         return report
@@ -159,6 +187,8 @@ class Session:
             self.recorder.again(report.nodeid)
         if hasattr(report, "backproof"):
             self.recorder.take(report.nodeid, report.backproof)
+            if "kept" in report.backproof:
+                self.reports[report.nodeid] = report
         elif report.when not in ("setup", "call", "teardown"):
             self.recorder.lost(report.nodeid)
 
@@ -174,6 +204,9 @@ class Session:
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         code, reason = outcome.concluded(recorder, interrupted=interrupted)
         recorder.finish(int(code), reason, interrupted=interrupted)
+        for id, saved in recorder.shelf.kept.items():
+            if saved.path and id in self.reports:  # shown below the failure
+                self.reports[id].sections.append(("backproof", f"{'replay':<10}{saved.replay}"))
         if exitstatus == pytest.ExitCode.OK and outcome.falls_short(recorder, code):
             session.exitstatus = int(code)
         elif exitstatus == pytest.ExitCode.OK and recorder.problem:

@@ -3,7 +3,9 @@
 A report travels from xdist's workers to the controller, with all its attributes; one of them,
 `backproof`, holds the events.  So the stream is written in one place, whoever judged, and what
 was reported is safe when a worker dies.  An item's case is told with its setup, in which it is
-judged, and what takes longer, the reduced failure, with the call.
+judged, and what takes longer, the reduced failure, with the call.  Where a failure is kept
+(`keeping.py`) it is told twice: as it was found, which is what the stream says of it if it turns
+out to be one too many, and reduced, with its files.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import msgspec
 import pytest
@@ -19,6 +21,7 @@ import pytest
 from backproof import foreign
 from backproof.campaign import controlled, finished
 from backproof.generated_checks import GeneratedCheck
+from backproof.in_pytest.keeping import Keeper, Kept
 from backproof.judging import Result
 from backproof.reports.events import (
     AnyEvent,
@@ -43,12 +46,14 @@ class Told(TypedDict):
 
     subject: str
     events: list[str]
+    kept: NotRequired[Kept]
 
 
 class Teller:
     """Tells each thing once, for all the items of a process."""
 
-    def __init__(self) -> None:
+    def __init__(self, keeper: Keeper | None = None) -> None:
+        self.keeper = keeper
         self._subjects: set[str] = set()
         self._last: dict[str, tuple[Result | None, Failure | None]] = {}
         self._functions: dict[str, list[FunctionChecked]] = {}
@@ -69,6 +74,8 @@ class Teller:
             known = caught
         if known and check is not None and check.verdict and check.verdict.status == "FAIL":
             also.append(CaseKnown(at=time.time(), id=id, known=known))
+            if self.keeper is not None:
+                self.keeper.forget(id)
         return self.now(id, check, also)
 
     def now(
@@ -79,7 +86,10 @@ class Teller:
         if not events:
             return None
         subject = check.job.subject if check else ""
-        return {"subject": subject, "events": [encode(e).decode() for e in events]}
+        told: Told = {"subject": subject, "events": [encode(e).decode() for e in events]}
+        if self.keeper is not None and (kept := self.keeper.take(id)) is not None:
+            told["kept"] = kept
+        return told
 
     def _news(self, id: str, check: GeneratedCheck) -> list[AnyEvent]:
         """The events of what the check has found since it was last asked here."""
@@ -97,7 +107,7 @@ class Teller:
         if check.result is None or check.failure is None or check.failure is failure:
             return events
         if check.failure.verdict.status == check.result.verdict.status:  # of the case, no control
-            events.append(reduced(id, check.failure))
+            events.append(reduced(id, check.failure, as_found=self.keeper is not None))
         return events
 
 
@@ -124,15 +134,18 @@ def started(check: GeneratedCheck, command: str) -> RunStarted:
     )
 
 
-def reduced(id: str, failure: Failure) -> FailureSaved:
-    """A failure as it was reported, with the command that repeats it; nothing of it is a file."""
+def reduced(id: str, failure: Failure, *, as_found: bool) -> FailureSaved:
+    """A failure as it was reported, or found, with its command; nothing of it is a file."""
+    minimal, verdict = failure.minimal, failure.minimal_verdict
+    if as_found or minimal is None or verdict is None:
+        minimal, verdict = failure.architecture, failure.verdict
     return FailureSaved(
         at=time.time(),
         id=id,
-        minimal=failure.minimal or failure.architecture,
-        verdict=failure.minimal_verdict or failure.verdict,
+        minimal=minimal,
+        verdict=verdict,
         path="",
         script="",
         replay=failure.replay,
-        cause=failure.cause,
+        cause="" if as_found else failure.cause,
     )

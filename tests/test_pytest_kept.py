@@ -18,14 +18,12 @@ from helpers_pytest import (
     STRICT,
     Run,
     Verdicts,
-    beside_my_net,
     cases,
     decorated,
     failures,
     found,
     last,
     net,
-    said_verdicts,
 )
 
 from backproof import saving
@@ -41,18 +39,6 @@ from backproof.reports.write import write
 from backproof.shrinking import shrink
 
 WRONG = Verdict("FAIL", "wrong")
-
-
-@pytest.fixture
-def run(pytester: pytest.Pytester) -> Run:
-    """pytest in this process, as strict as it can be, beside a module with subjects."""
-    return beside_my_net(pytester)
-
-
-@pytest.fixture
-def verdicts(monkeypatch: pytest.MonkeyPatch) -> Verdicts:
-    """What the checks find, by number."""
-    return said_verdicts(monkeypatch)
 
 
 def files(pytester: pytest.Pytester) -> list[str]:

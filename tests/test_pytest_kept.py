@@ -57,11 +57,11 @@ def written(folder: str) -> list[dict[str, Any]]:
 # --- what they are good for ---------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("run")  # for the module beside it alone
 def test_a_failure_of_a_session_is_replayed_made_known_and_excused_by_the_gate(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(saving, "shrink", functools.partial(shrink, budget=60))
-    beside_my_net(pytester)
     asked = (*net("Wrong", 2), "--backproof-checker=complex_step", "--backproof-seed=3")
     result = pytester.runpytest_inprocess(*asked, REPORT)
     result.assert_outcomes(failed=1, passed=1)

@@ -31,6 +31,7 @@ from backproof.architectures.cases import Case, draw_case, make_case
 from backproof.architectures.losses import SquaredError, WeightedSum
 from backproof.architectures.operators import Variable
 from backproof.architectures.surgery import rebuilt
+from backproof.checkers import rounding
 from backproof.checkers.outcome import FAN_OUT, OperatorVerdict, operator_at
 from backproof.checkers.verdict import NUMERICAL, Subject, Verdict, verify
 from backproof.reference import network
@@ -113,12 +114,30 @@ def locate(case: Case, subject: Subject, *, cancels: bool = False) -> Place | No
         return _by_cutting(case, subject, cancels)
     if tools.status == "FAIL":
         return _wrong_tool(case, subject, cancels)
+    return (
+        _by_itself(case, subject, cancels)
+        or _by_itself(case, subject, cancels, exhaustive=True)
+        or _together(case, subject, cancels)
+    )
+
+
+def _by_itself(
+    case: Case, subject: Subject, cancels: bool, *, exhaustive: bool = False
+) -> Place | None:
+    """The first operator that is wrong by itself, in one direction or in every entry.
+
+    A direction mixes entries of all sizes, and a small one that is wrong is lost in the rounding
+    of a large one beside it, also where the network as a whole shows it: what comes after may
+    have made the large one vanish.
+    """
+    if exhaustive and rounding.is_large(case):
+        return None
     for part in parts(case):
-        verdict = _asked(part.case, subject, cancels)
+        verdict = _asked(part.case, subject, cancels, exhaustive=exhaustive)
         if verdict is not None and verdict.status == "FAIL":
             tensor = part.names.get(verdict.tensor, verdict.tensor)
-            return Place(part.site, operator_at(a, part.site), tensor)
-    return _together(case, subject, cancels)
+            return Place(part.site, operator_at(case.architecture, part.site), tensor)
+    return None
 
 
 def _together(case: Case, subject: Subject, cancels: bool) -> Place | None:
@@ -151,9 +170,11 @@ def site_of(a: Architecture, tensor: str) -> str:
 # --- each operator by itself --------------------------------------------------------------
 
 
-def _asked(case: Case, subject: Subject, cancels: bool) -> Verdict | None:
+def _asked(
+    case: Case, subject: Subject, cancels: bool, *, exhaustive: bool = False
+) -> Verdict | None:
     try:
-        return verify(case, subject, checkers=NUMERICAL, cancels=cancels)
+        return verify(case, subject, checkers=NUMERICAL, exhaustive=exhaustive, cancels=cancels)
     except (SubjectProblem, Unsupported):
         return None
 

@@ -18,7 +18,8 @@ from backproof.checkers.verdict import NUMERICAL, Subject, reference_subject, ve
 from backproof.foreign import close_all, enter
 from backproof.jobs import Options
 from backproof.judging import judge
-from backproof.localisation import Place, cuts, locate, parts
+from backproof.localisation import Place, locate
+from backproof.parts import cuts, parts
 from backproof.planting import BY_NAME, hiding, planted_in
 from backproof.reference import network
 from backproof.subjects.capabilities import Capabilities, Unsupported

@@ -222,7 +222,6 @@ FAULTS: tuple[Fault, ...] = (
         _probabilities_not_added,
         kind="missing",
         shows="at a cross-entropy",
-        hidden="where every row is of the ignored class",
         like="logits taken for logarithms of probabilities",
     ),
     Fault(

@@ -230,7 +230,7 @@ def test_a_tanh_whose_square_was_forgotten_is_told_as_that(
     assert code == 1
     said = " ".join(output.split())
     assert "the square in an activation's slope forgotten (1 - y for 1 - y^2 of a tanh)" in said
-    assert "equals the reference with the square" in said and ", in tanh at layers." in said
+    assert "equals the reference with the square" in said and ", in every tanh" in said
     assert "no known fault" not in said
 
 

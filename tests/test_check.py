@@ -254,7 +254,7 @@ def test_a_net_by_hand_that_ignores_a_penalty_is_told_the_penalty(
         assert verdict.status == "PASS", verdict.reason
         return
     assert (verdict.status, verdict.operator) == ("FAIL", "l2"), verdict.reason
-    (cause,) = diagnose(case, subject_named(subject, {}), verdict.tensor)
+    (cause,) = diagnose(case, subject_named(subject), verdict.tensor)
     assert cause.operator == "l2"
     where = {(): "in the loss and in the gradients", ("gradients",): "in the loss alone"}
     assert where.get(penalised, "no gradient of the penalty") in str(cause)

@@ -183,8 +183,8 @@ def loss_off(change: Callable[[Case, Array], Any]) -> Subject:
 
 def by_what_the_penalty_is_here(case: Case, loss: Array) -> Array:
     """Off by one number, which is this penalty's value on the case below and on no other."""
-    return loss - (
-        reference_subject(draw_case(L2, 1))[0] - with_penalties(draw_case(L2, 1), none)[0]
+    return np.asarray(
+        loss - (reference_subject(draw_case(L2, 1))[0] - with_penalties(draw_case(L2, 1), none)[0])
     )
 
 

@@ -4,7 +4,7 @@ Every fault, at every site of the network where it applies, gives gradients.  On
 gradients equal the subject's in every tensor that the subject gives, within what rounding does
 to them, is a candidate.  It becomes a name by what it says of further values of the network:
 
-* it fits there too;
+* it fits there too, and on generic ones if the case is of another lane;
 * on one of them at least it is far from right, in units of what is allowed to rounding: else
   the draw confirms nothing, since right code fits it as well as wrong;
 * it fits for a batch of another size, where there is one: mistakes that come to the same
@@ -249,15 +249,15 @@ def _shows(there: Evidence, wrong: dict[str, Any]) -> bool:
 
 
 def _confirmed(found: Iterable[Pair], further: Further) -> list[Pair]:
-    """Those that fit on further draws, and show on some."""
-    shown = dict.fromkeys(found, 0)
+    """Those that fit on further draws, and show on some; on a generic one, while there are any."""
+    lanes: dict[Pair, list[str]] = {pair: [] for pair in found}
     for there in further:
-        if all(times >= CONFIRMED_ON for times in shown.values()):
+        if all(len(shown) >= CONFIRMED_ON and "generic" in shown for shown in lanes.values()):
             break
-        wrong = {pair: with_fault(there, pair) for pair in shown}
-        shown = {
-            pair: times + _shows(there, wrong[pair])
-            for pair, times in shown.items()
+        wrong = {pair: with_fault(there, pair) for pair in lanes}
+        lanes = {
+            pair: shown + [there.case.lane] * _shows(there, wrong[pair])
+            for pair, shown in lanes.items()
             if fits(there, pair, wrong[pair])
         }
-    return [pair for pair, times in shown.items() if times]
+    return [pair for pair, shown in lanes.items() if shown]

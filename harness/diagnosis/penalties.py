@@ -95,7 +95,8 @@ def explicable(there: Evidence) -> bool:
 def added(there: Evidence, which: tuple[int, ...]) -> Added:
     """u and U of a penalty; of several together, of all with their own strengths."""
     a, case = there.case.architecture, there.case
-    value, gradients = 0.0, {}
+    value = 0.0
+    gradients: dict[str, Array] = {}
     for site, penalty, name in network.penalty_sites(a):
         if int(site.split(".")[1]) not in which:
             continue

@@ -139,7 +139,8 @@ def _as_many_channels(a: Architecture, i: int, layer: Any) -> bool:
 
 
 def _several_taps(a: Architecture, i: int, layer: Any) -> bool:
-    return isinstance(layer, ops.CONVOLUTIONS) and math.prod(layer.kernel) > 1
+    taps = math.prod(getattr(layer, "kernel", ()))
+    return isinstance(layer, ops.CONVOLUTIONS) and taps > 1
 
 
 def _no_padding_to_slice(a: Architecture, i: int, layer: Any) -> bool:

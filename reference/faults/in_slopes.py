@@ -35,12 +35,12 @@ def _gelu(form: str) -> Applies:
 # --- how --------------------------------------------------------------------------------
 
 
-def _slope(of: Callable[[Any, Saved], Array]) -> Plant:
+def _slope(of: Callable[[Any, Saved], Any]) -> Plant:
     """x_bar = of(layer, saved) y_bar."""
     return instead_of_x_bar(lambda right, layer, p, saved, y_bar: of(layer, saved) * y_bar)
 
 
-def _not_squared(layer: Any, saved: Saved) -> Array:
+def _not_squared(layer: Any, saved: Saved) -> Any:
     """1 - t for 1 - t^2, t for t^2, and 1 / q for 1 / q^2."""
     if isinstance(layer, ops.Softsign):
         return 1 / saved
@@ -48,7 +48,7 @@ def _not_squared(layer: Any, saved: Saved) -> Array:
     return 1 - t if isinstance(layer, ops.Tanh) else t
 
 
-def _plus(layer: Any, saved: Saved) -> Array:
+def _plus(layer: Any, saved: Saved) -> Any:
     """y (1 + y) and 1 + y^2."""
     if isinstance(layer, ops.Tanh):
         t = np.tanh(saved)
@@ -112,21 +112,21 @@ def _argument_held(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: 
     return np.concatenate([a * sigmoid(a) * sigmoid(-a) * b * y_bar, b_bar], axis=-1)
 
 
-def _inner_derivative_dropped(layer: Any, saved: Saved) -> Array:
+def _inner_derivative_dropped(layer: Any, saved: Saved) -> Any:
     """(1 + t) / 2 + x (1 - t^2) / 2, with t = tanh(u), where u' belongs to the second term."""
     x, z = saved
     v = _inside(z)
     return sigmoid(v) * (1 + 2 * x * sigmoid(-v))
 
 
-def _three_dropped(layer: Any, saved: Saved) -> Array:
+def _three_dropped(layer: Any, saved: Saved) -> Any:
     """1 + k x^2 for 1 + 3 k x^2, the derivative of x + k x^3."""
     x, z = saved
     v = _inside(z)
     return sigmoid(v) * (1 + x * sigmoid(-v) * 2 * C * (1 + K * z * z))
 
 
-def _not_normalised(layer: Any, saved: Saved) -> Array:
+def _not_normalised(layer: Any, saved: Saved) -> Any:
     """e^(-x^2 / 2) for the normal density, which it is sqrt(2 pi) times."""
     x, z = saved
     return normal_cdf(z) + x * bell(z)

@@ -14,27 +14,28 @@ gradients of parameters alone, it is the parameter below the fault.  Two ways to
             order, up to which something is wrong is made by the operator at fault.
 
 Either is decided by the two numerical checkers, which need no compiler: that the subject is
-wrong is known already.
+wrong is known already.  Before either, where nothing is wrong but the loss and the weights'
+gradients, a network with penalties is asked about without them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import numpy as np
 
-from backproof.architectures.architecture import Architecture, edge_name, is_weight
-from backproof.architectures.cases import Case, draw_case, make_case
+from backproof.architectures.architecture import Architecture, is_weight
+from backproof.architectures.cases import Case, make_case
 from backproof.architectures.losses import SquaredError, WeightedSum
 from backproof.architectures.operators import Variable
 from backproof.architectures.surgery import rebuilt
+from backproof.checkers import rounding
 from backproof.checkers.outcome import FAN_OUT, OperatorVerdict, operator_at
 from backproof.checkers.verdict import NUMERICAL, Subject, Verdict, verify
-from backproof.reference import network
-from backproof.reference.arrays import Array
+from backproof.diagnosis.evidence import Evidence, Further, gather
+from backproof.diagnosis.penalties import another_strength, explicable, known
+from backproof.parts import cuts, parts
 from backproof.subjects.capabilities import SubjectProblem, Unsupported
 
 
@@ -44,24 +45,16 @@ class Place:
 
     `site` is `layers.I`, `loss`, `auxiliary.J` or `fan_out`, `operator` what stands there,
     `tensor` the first wrong gradient that it makes: of an edge, a parameter, or one use of
-    a tensor that has several.
+    a tensor that has several.  `how` is the evidence, where it is another than that.
     """
 
     site: str
     operator: str
     tensor: str
+    how: str = ""
 
     def __str__(self) -> str:
         return self.operator if self.site == FAN_OUT else f"{self.operator} at {self.site}"
-
-
-@dataclass(frozen=True)
-class Part:
-    """One operator by itself: its case, and what its tensors are called in the network."""
-
-    site: str
-    case: Case
-    names: dict[str, str]
 
 
 def located(case: Case, subject: Subject, verdict: Verdict, *, cancels: bool = False) -> Verdict:
@@ -73,14 +66,20 @@ def located(case: Case, subject: Subject, verdict: Verdict, *, cancels: bool = F
     place = locate(case, subject, cancels=cancels)
     if place is None or place.operator == verdict.operator:
         return verdict
-    own = site_of(case.architecture, place.tensor) == place.site
-    words = f"returns a wrong gradient of {place.tensor}" if own else "is the first that is wrong"
     return msgspec.structs.replace(
         verdict,
         operator=place.operator,
-        reason=f"{verdict.reason}; {'by itself ' if own else ''}{place} {words}",
+        reason=f"{verdict.reason}; {_evidence(case, place)}",
         operators=_blamed(verdict.operators, place.operator),
     )
+
+
+def _evidence(case: Case, place: Place) -> str:
+    if place.how:
+        return f"it is {place}: {place.how}"
+    if site_of(case.architecture, place.tensor) == place.site:
+        return f"by itself {place} returns a wrong gradient of {place.tensor}"
+    return f"{place} is the first that is wrong"
 
 
 def _blamed(rows: tuple[OperatorVerdict, ...], operator: str) -> tuple[OperatorVerdict, ...]:
@@ -103,6 +102,12 @@ def locate(case: Case, subject: Subject, *, cancels: bool = False) -> Place | No
     """
     a = case.architecture
     _, given = subject(case)
+    first = gather(case, subject)
+    if first is not None and first.wrong:
+        if (penalty := _of_a_penalty(case, subject, first)) is not None:
+            return penalty
+        if first.wrong == ("loss",):
+            return None  # what an operator sends back is right, and the loss stays blamed
     if set(a.tensors) <= given.keys():
         verdict = _asked(case, subject, cancels)
         if verdict is None or verdict.status != "FAIL" or not verdict.tensor:
@@ -113,27 +118,35 @@ def locate(case: Case, subject: Subject, *, cancels: bool = False) -> Place | No
         return _by_cutting(case, subject, cancels)
     if tools.status == "FAIL":
         return _wrong_tool(case, subject, cancels)
+    return (
+        _by_itself(case, subject, cancels)
+        or _by_itself(case, subject, cancels, exhaustive=True)
+        or _together(case)
+    )
+
+
+def _by_itself(
+    case: Case, subject: Subject, cancels: bool, *, exhaustive: bool = False
+) -> Place | None:
+    """The first operator that is wrong by itself, in one direction or in every entry.
+
+    A direction mixes entries of all sizes, and a small one that is wrong is lost in the rounding
+    of a large one beside it, also where the network as a whole shows it: what comes after may
+    have made the large one vanish.
+    """
+    if exhaustive and rounding.is_large(case):
+        return None
     for part in parts(case):
-        verdict = _asked(part.case, subject, cancels)
+        verdict = _asked(part.case, subject, cancels, exhaustive=exhaustive)
         if verdict is not None and verdict.status == "FAIL":
             tensor = part.names.get(verdict.tensor, verdict.tensor)
-            return Place(part.site, operator_at(a, part.site), tensor)
-    return _together(case, subject, cancels)
+            return Place(part.site, operator_at(case.architecture, part.site), tensor)
+    return None
 
 
-def _together(case: Case, subject: Subject, cancels: bool) -> Place | None:
-    """What is wrong where no operator is by itself: a penalty, or the sum over a tensor's uses."""
-    a = case.architecture
-    if a.penalties:
-        bare = make_case(
-            rebuilt(a, penalties=()), case.parameters, case.input, case.targets,
-            data=case.data, dtype=case.dtype, lane=case.lane, seed=case.seed,
-        )  # fmt: skip
-        without = _asked(bare, subject, cancels)
-        if without is not None and without.status == "PASS":
-            weight = next((name for name in a.parameters if is_weight(name)), "")
-            return Place("penalties.0", operator_at(a, "penalties.0"), weight)
-    several = next((slot.source for slot in a.named_slots.values()), None)
+def _together(case: Case) -> Place | None:
+    """What is wrong where no operator is by itself, nor a penalty: the sum over uses."""
+    several = next((slot.source for slot in case.architecture.named_slots.values()), None)
     return Place(FAN_OUT, FAN_OUT, several) if several else None
 
 
@@ -148,12 +161,65 @@ def site_of(a: Architecture, tensor: str) -> str:
     return slot.site
 
 
+# --- penalties ----------------------------------------------------------------------------
+
+
+def _of_a_penalty(case: Case, subject: Subject, first: Evidence) -> Place | None:
+    """The penalty that is wrong, if it is one.
+
+    What is wrong with it and right without it, loss and all, is wrong by it; the network is
+    asked about once more with it, so that a memory is not taken for a penalty.  Where the
+    subject is not able to do without, what is wrong must be just what the penalty adds, as left
+    out, of the other sign, or twice.
+    """
+    a = case.architecture
+    if not a.penalties or not explicable(first):
+        return None
+    every = tuple(range(len(a.penalties)))
+    for gone in (*((j,) for j in every), *([every] if len(every) > 1 else [])):
+        without = _bare(case, subject, gone)
+        if without is None:
+            found = another_strength(first, Further(case, subject))
+            if found is None or not known(first, found):
+                return None
+            return _penalty(a, found.which[0], first, "what is wrong is what it adds")
+        if not without.wrong:
+            again = gather(case, subject)
+            if again is None or again.wrong != first.wrong:
+                return None
+            return _penalty(a, gone[0], first, "loss and gradients are right without it")
+    return None
+
+
+def _penalty(a: Architecture, j: int, first: Evidence, how: str) -> Place:
+    site = f"penalties.{j}"
+    weight = next(name for name in a.parameters if is_weight(name))
+    wrong = next((name for name in first.wrong if name != "loss"), weight)
+    return Place(site, operator_at(a, site), wrong, how)
+
+
+def _bare(case: Case, subject: Subject, gone: tuple[int, ...]) -> Evidence | None:
+    """Evidence on the network without some penalties; None where there is none to be had."""
+    a = case.architecture
+    left = tuple(penalty for j, penalty in enumerate(a.penalties) if j not in gone)
+    try:
+        bare = make_case(
+            rebuilt(a, penalties=left), case.parameters, case.input, case.targets,
+            data=case.data, dtype=case.dtype, lane=case.lane, seed=case.seed,
+        )  # fmt: skip
+        return gather(bare, subject)
+    except (SubjectProblem, Unsupported, ValueError):
+        return None
+
+
 # --- each operator by itself --------------------------------------------------------------
 
 
-def _asked(case: Case, subject: Subject, cancels: bool) -> Verdict | None:
+def _asked(
+    case: Case, subject: Subject, cancels: bool, *, exhaustive: bool = False
+) -> Verdict | None:
     try:
-        return verify(case, subject, checkers=NUMERICAL, cancels=cancels)
+        return verify(case, subject, checkers=NUMERICAL, exhaustive=exhaustive, cancels=cancels)
     except (SubjectProblem, Unsupported):
         return None
 
@@ -178,138 +244,6 @@ def _wrong_tool(case: Case, subject: Subject, cancels: bool) -> Place | None:
         sites = [(f"layers.{i}", f"layers.{i}.value") for i, layer in enumerate(a.layers)
                  if isinstance(layer, Variable)]  # fmt: skip
     return next((Place(site, operator_at(a, site), tensor) for site, tensor in sites), None)
-
-
-def parts(case: Case) -> Iterator[Part]:
-    """Every operator of a network by itself, in backward order, on the values that it has there.
-
-    But for `variable`.  A loss that wants its edge made by a certain layer comes last, with
-    that layer, which has been by itself before.
-    """
-    a = case.architecture
-    with np.errstate(all="ignore"):
-        trace = network.forward(case)
-        gradients = network.backward(case, trace)
-    found: list[Part | None] = []
-    joined: list[Part | None] = []
-    for site in a.losses:
-        try:
-            found.append(_loss_alone(case, trace, site))
-        except ValueError:
-            joined.append(_loss_with_its_layer(case, trace, site))
-    for i in reversed(range(len(a.layers))):
-        if not isinstance(a.layers[i], Variable):
-            found.append(_layer_alone(case, trace, gradients[edge_name(i + 1)], i))
-    return (part for part in (*found, *joined) if part is not None)
-
-
-@dataclass(frozen=True)
-class Taken:
-    """What enters a site, as the first layers of a part: values, and names in the network.
-
-    The network's input stays an input; everything else becomes a `variable`.
-    """
-
-    layers: tuple[Any, ...]
-    inputs: tuple[str, ...]
-    input: Array | None
-    values: dict[str, Array]
-    names: dict[str, str]
-
-
-def _taken(case: Case, trace: network.Trace, site: str) -> Taken:
-    a = case.architecture
-    slots = [slot for slot in a.slots if slot.site == site and isinstance(slot.key, int)]
-    keeps = [slot.source for slot in slots].count("input") == 1
-    made: list[Any] = []
-    inputs: list[str] = []
-    values, names = {}, {}
-    for slot in slots:
-        name = slot.name if slot.name in a.named_slots else slot.source
-        if slot.source == "input" and keeps:
-            inputs.append("input")
-            names["input"] = name
-            continue
-        own = f"layers.{len(made)}.value"
-        made.append(Variable(a.edges[slot.source]))
-        inputs.append(edge_name(len(made)))
-        values[own], names[own] = trace.edges[slot.source], name
-        names[inputs[-1]] = name
-    return Taken(tuple(made), tuple(inputs), case.input if keeps else None, values, names)
-
-
-def _layer_alone(case: Case, trace: network.Trace, y_bar: Array, i: int) -> Part | None:
-    taken = _taken(case, trace, f"layers.{i}")
-    layers, values, data, names = _put_on(case, taken, i)
-    names[edge_name(len(layers))] = edge_name(i + 1)
-    part = Architecture(_shape(taken.input), layers, WeightedSum())
-    return _part(case, f"layers.{i}", part, taken.input, values, {"loss": y_bar}, data, names)
-
-
-def _put_on(case: Case, taken: Taken, i: int) -> tuple[Any, ...]:
-    """Layer i on top of what it takes: the layers, their values, their data, their names."""
-    a, k = case.architecture, len(taken.layers)
-    there, here = f"layers.{i}.", f"layers.{k}."
-    layer: Any = msgspec.structs.replace(a.layers[i], inputs=taken.inputs, share="")
-    values, names = dict(taken.values), dict(taken.names)
-    for own, source in a.own[i].items():
-        values[here + own] = case.parameters[source]
-        use = f"layers.{i}.uses.{own}"
-        names[here + own] = use if use in a.named_slots else source
-    data = {here + n.removeprefix(there): d for n, d in case.data.items() if n.startswith(there)}
-    return (*taken.layers, layer), values, data, names
-
-
-def _loss_alone(case: Case, trace: network.Trace, site: str) -> Part | None:
-    taken = _taken(case, trace, site)
-    loss: Any = msgspec.structs.replace(case.architecture.losses[site], inputs=taken.inputs)
-    part = Architecture(_shape(taken.input), taken.layers, loss)
-    targets = _target(case, site)
-    return _part(case, site, part, taken.input, taken.values, targets, {}, taken.names)
-
-
-def _loss_with_its_layer(case: Case, trace: network.Trace, site: str) -> Part | None:
-    """A loss of one edge, and the layer that makes it."""
-    a = case.architecture
-    (edge,) = a.loss_sources[site][:1]
-    if edge == "input" or len(a.loss_sources[site]) > 1:
-        return None
-    i = int(edge.split(".")[1])
-    taken = _taken(case, trace, f"layers.{i}")
-    layers, values, data, names = _put_on(case, taken, i)
-    loss: Any = msgspec.structs.replace(a.losses[site], inputs=())
-    names[edge_name(len(layers))] = edge
-    part = Architecture(_shape(taken.input), layers, loss)
-    return _part(case, site, part, taken.input, values, _target(case, site), data, names)
-
-
-def _shape(input: Array | None) -> tuple[int, ...] | None:
-    return None if input is None else input.shape
-
-
-def _target(case: Case, site: str) -> dict[str, Array]:
-    return {"loss": case.targets[site]} if site in case.targets else {}
-
-
-def _part(
-    case: Case,
-    site: str,
-    part: Architecture,
-    input: Array | None,
-    values: dict[str, Array],
-    targets: dict[str, Array],
-    data: dict[str, Array],
-    names: dict[str, str],
-) -> Part | None:
-    """The part as a case; None where a value there is not finite."""
-    try:
-        made = make_case(
-            part, values, input, targets, data=data,
-            dtype=case.dtype, lane="generic", seed=case.seed,
-        )  # fmt: skip
-    except ValueError:
-        return None
-    return Part(site, made, names)
 
 
 # --- the network up to an edge ------------------------------------------------------------
@@ -338,58 +272,3 @@ def _by_cutting(case: Case, subject: Subject, cancels: bool) -> Place | None:
             return Place(f"layers.{i}", a.layers[i].name, verdict.tensor) if right else None
         right |= verdict is not None and verdict.status == "PASS"
     return None
-
-
-def cuts(case: Case, loss: Any = None) -> Iterator[tuple[Case, int]]:
-    """The network up to layer i with a linear loss, for each i in forward order.
-
-    The weights of the loss are the cotangent there, and values stay what they are: what a
-    layer does not need drops out, so its names are found by the layers that are left.  With
-    another loss, its target is drawn; edges that do not suit it are left out.
-    """
-    a = case.architecture
-    with np.errstate(all="ignore"):
-        _, gradients = network.value_and_gradients(case)
-    for i in range(len(a.layers)):
-        edge = edge_name(i + 1)
-        there_on = msgspec.structs.replace(loss or WeightedSum(), inputs=(edge,))
-        try:
-            cut = rebuilt(a, loss=there_on, auxiliary=(), penalties=())
-            targets = draw_case(cut, case.seed, dtype=case.dtype).targets
-        except ValueError:
-            continue
-        if loss is None:
-            targets = {"loss": gradients[edge]}
-        kept = _kept(a, edge)
-        there = {f"layers.{old}.": f"layers.{new}." for new, old in enumerate(kept)}
-
-        def renamed(values: Any, there: dict[str, str] = there) -> dict[str, Array]:
-            found = {}
-            for name, value in values.items():
-                layer, _, own = name.rpartition(".")
-                if f"{layer}." in there:
-                    found[there[f"{layer}."] + own] = value
-            return found
-
-        parameters = {n: v for n, v in renamed(case.parameters).items() if n in cut.parameters}
-        if parameters.keys() != cut.parameters.keys():  # its owner is gone
-            continue
-        yield make_case(
-            cut, parameters, case.input if cut.input is not None else None,
-            targets, data=renamed(case.data),
-            dtype=case.dtype, seed=case.seed,
-        ), i  # fmt: skip
-
-
-def _kept(a: Architecture, edge: str) -> list[int]:
-    """The layers that an edge depends on, in order."""
-    found: set[int] = set()
-    todo = [edge]
-    while todo:
-        name = todo.pop()
-        if name != "input":
-            i = int(name.split(".")[1])
-            if i not in found:
-                found.add(i)
-                todo += a.sources[i]
-    return sorted(found)

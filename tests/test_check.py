@@ -14,9 +14,15 @@ import numpy as np
 import pytest
 from helpers_cli import invoke, sentence
 
-from backproof.architectures.cases import Case
+from backproof.architectures import operators as ops
+from backproof.architectures.architecture import Architecture
+from backproof.architectures.cases import Case, draw_case
+from backproof.architectures.losses import L2, SquaredError
 from backproof.checkers.verdict import reference_subject
-from backproof.foreign import close_all, enter
+from backproof.diagnosis import diagnose
+from backproof.foreign import close_all, enter, subject_named
+from backproof.jobs import Options
+from backproof.judging import judge
 from backproof.planting import BY_NAME, planted
 from backproof.reference.faults.catalogue import sites
 from backproof.reports import events
@@ -190,6 +196,68 @@ def test_a_subject_that_no_network_is_for_is_one_sentence(
     result = invoke("check", "py:odd", "--workers", "1", "--output", str(tmp_path), columns=400)
     assert result.exit_code == 4
     assert "none is of what the subject declares." in sentence(result)
+
+
+# --- a mistake by hand -------------------------------------------------------------------
+
+
+def net_of_the_documentation(*changes: tuple[str, str]) -> str:
+    """The multilayer perceptron of docs/subjects.md with some of its code replaced."""
+    page = (ROOT / "docs" / "subjects.md").read_text(encoding="utf-8")
+    code = page.split("<!-- save as: my_net.py -->\n```python\n")[1].split("```")[0]
+    for right, wrong in changes:
+        assert code.count(right) == 1, right
+        code = code.replace(right, wrong)
+    return code
+
+
+def save_net(folder: Path, monkeypatch: pytest.MonkeyPatch, *changes: tuple[str, str]) -> str:
+    """It as a module of its own; the subject's name."""
+    name = f"net_by_hand_{len(list(sys.modules))}"
+    (folder / f"{name}.py").write_text(net_of_the_documentation(*changes), encoding="utf-8")
+    monkeypatch.syspath_prepend(str(folder))
+    return f"py:{name}:Net"
+
+
+TWO_CHECKERS = ("--checker", "complex_step", "--checker", "torch")
+
+
+def test_a_tanh_whose_square_was_forgotten_is_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = save_net(tmp_path, monkeypatch, ("(1 - edges[i + 1] ** 2)", "(1 - edges[i + 1])"))
+    code, output = check(subject, tmp_path / "out", *TWO_CHECKERS, cases=3)
+    assert code == 1
+    said = " ".join(output.split())
+    assert "the square in an activation's slope forgotten (1 - y for 1 - y^2 of a tanh)" in said
+    assert "equals the reference with the square" in said and ", in every tanh" in said
+    assert "no known fault" not in said
+
+
+@pytest.mark.parametrize("penalised", [(), ("loss",), ("gradients",), ("loss", "gradients")])
+def test_a_net_by_hand_that_ignores_a_penalty_is_told_the_penalty(
+    penalised: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the loss, in the gradients, in both; and one that has it in both is right."""
+    value = "loss += sum(p.strength / 2 * np.sum(case.parameters[n] ** 2) for p in a.penalties for n in found if n.endswith('weight'))"  # noqa: E501
+    slope = "for p in a.penalties:\n            for n in found:\n                if n.endswith('weight'):\n                    found[n] = found[n] + p.strength * case.parameters[n]"  # noqa: E501
+    lines = [line for part, line in (("loss", value), ("gradients", slope)) if part in penalised]
+    subject = save_net(
+        tmp_path, monkeypatch,
+        ('"penalties": []', '"penalties": ["l2"]'),
+        ("        return loss, found", "\n".join(f"        {x}" for x in (*lines, "return loss, found"))),  # noqa: E501
+    )  # fmt: skip
+    a = Architecture((3, 4), (ops.Dense(3), ops.Tanh()), SquaredError("mean"), (L2(0.25),))
+    case, options = draw_case(a, 1), Options(subject=subject, checkers=("complex_step", "torch"))
+    verdict = judge(case, options)
+    if len(penalised) == 2:
+        assert verdict.status == "PASS", verdict.reason
+        return
+    assert (verdict.status, verdict.operator) == ("FAIL", "l2"), verdict.reason
+    (cause,) = diagnose(case, subject_named(subject), verdict.tensor)
+    assert cause.operator == "l2"
+    where = {(): "in the loss and in the gradients", ("gradients",): "in the loss alone"}
+    assert where.get(penalised, "no gradient of the penalty") in str(cause)
 
 
 # --- smoke -------------------------------------------------------------------------------

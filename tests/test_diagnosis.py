@@ -25,11 +25,11 @@ from backproof.diagnosis import Cause, diagnose, in_words
 from backproof.diagnosis.dictionary import with_fault
 from backproof.diagnosis.evidence import Evidence, Further, gather, of_another_batch
 from backproof.diagnosis.precision import significant_bits
-from backproof.planting import BY_NAME, planted
+from backproof.planting import BY_NAME, planted, planted_in
 from backproof.reference import network as networks
 from backproof.reference.arrays import Array
 from backproof.reference.faults import in_dense
-from backproof.reference.faults.catalogue import FAULTS, Fault, sites
+from backproof.reference.faults.catalogue import FAULTS, Fault, overrides, sites
 from backproof.reference.faults.fault import layers
 
 A = network(ops.Dense(4), ops.Tanh(), ops.Dense(3), input=(4, 5), penalties=(L2(0.25),))
@@ -588,3 +588,36 @@ def test_evidence_knows_what_is_wrong_first() -> None:
     )
     assert isinstance(there, Evidence)
     assert there.wrong == ("layers.1.output", W)
+
+
+# --- an operator that is wrong wherever it stands -------------------------------------------
+
+DEEP = network(ops.Dense(4), ops.Tanh(), ops.Dense(3), ops.Tanh(), ops.Dense(2), input=(4, 5))
+
+
+@pytest.mark.parametrize("name, operator", [
+    ("square_forgotten", "tanh"), ("bias_gradient_zero", "dense"), ("plus_for_minus", "tanh"),
+])  # fmt: skip
+def test_a_mistake_in_an_operator_s_code_is_named_at_all_its_sites(
+    name: str, operator: str
+) -> None:
+    fault = BY_NAME[name]
+    for give in (parameters_alone, lambda subject: subject):
+        cause, *_ = diagnose(draw_case(DEEP, 1), give(planted_in(fault, operator)))
+        assert (cause.kind, cause.name, cause.operator) == ("fault", name, operator)
+        assert str(cause) == f"equals the reference with {fault.summary}, in every {operator}"
+
+
+def test_one_that_is_made_at_one_of_several_sites_is_named_there() -> None:
+    cause, *_ = diagnose(draw_case(DEEP, 1), planted(BY_NAME["square_forgotten"], "layers.3"))
+    assert str(cause).endswith(", in tanh at layers.3")
+
+
+def test_two_mistakes_at_two_sites_are_not_named_as_one_at_all() -> None:
+    a, one, two = DEEP, BY_NAME["square_forgotten"], BY_NAME["plus_for_minus"]
+    both = {**overrides(one, a, "layers.1"), **overrides(two, a, "layers.3")}
+
+    def subject(case: Case) -> tuple[Array, Mapping[str, Array]]:
+        return networks.value_and_gradients(case, both)
+
+    assert all(cause.kind != "fault" for cause in diagnose(draw_case(a, 1), subject))

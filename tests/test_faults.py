@@ -41,6 +41,7 @@ from backproof.reference.faults import (
     in_attention,
     in_convolutions,
     in_dense,
+    in_dropout,
     in_graphs,
     in_losses,
     in_normalisation,
@@ -48,7 +49,10 @@ from backproof.reference.faults import (
     in_pooling_and_shapes,
     in_products,
     in_recurrence,
+    in_slopes,
     in_structured_losses,
+    in_terms,
+    in_units,
 )
 from backproof.reference.faults.catalogue import FAULTS, Fault
 from backproof.reference.faults.survey import KINDS, SURVEY, Kind
@@ -355,9 +359,9 @@ def where_it_shows(fault: Fault) -> tuple[Case, str]:
 
 
 MODULES = (
-    in_activations, in_attention, in_convolutions, in_dense, in_graphs, in_losses,
-    in_normalisation, in_penalties, in_pooling_and_shapes, in_products, in_recurrence,
-    in_structured_losses,
+    in_activations, in_attention, in_convolutions, in_dense, in_dropout, in_graphs,
+    in_losses, in_normalisation, in_penalties, in_pooling_and_shapes, in_products, in_recurrence,
+    in_slopes, in_structured_losses, in_terms, in_units,
 )  # fmt: skip
 WITH_EVERY_CHECKER = [next(f for f in module.FAULTS if not f.convention) for module in MODULES] + [
     f for f in FAULTS if f.convention

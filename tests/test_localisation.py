@@ -11,14 +11,15 @@ import pytest
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture, edge_name
-from backproof.architectures.cases import Case, draw_case
+from backproof.architectures.cases import Case, draw_case, make_case
 from backproof.architectures.generation import Limits, generate
 from backproof.checkers.outcome import FAN_OUT
 from backproof.checkers.verdict import NUMERICAL, Subject, reference_subject, verify
 from backproof.foreign import close_all, enter
 from backproof.jobs import Options
 from backproof.judging import judge
-from backproof.localisation import Place, cuts, locate, parts
+from backproof.localisation import Place, locate
+from backproof.parts import cuts, parts
 from backproof.planting import BY_NAME, hiding, planted_in
 from backproof.reference import network
 from backproof.subjects.capabilities import Capabilities, Unsupported
@@ -98,6 +99,27 @@ def test_the_tensor_is_the_one_that_the_operator_makes() -> None:
     assert place == Place("layers.1", "gelu", "layers.1.inputs.0")
 
 
+SATURATED = Architecture(
+    None, (ops.Variable((1, 2)), ops.ELU(), ops.Sigmoid()), ls.BinaryCrossEntropy()
+)
+
+
+def test_a_small_entry_that_is_wrong_beside_a_large_one_that_is_right_is_found() -> None:
+    """A clip that is ignored where sigmoid is saturated: 1e-170 beside 0.1, alone in a direction.
+
+    Down the network the large entry vanishes, since an ELU is flat there, and the small one shows.
+    """
+    values = {"layers.0.value": np.array([[404.0, -1e4]])}
+    case = make_case(SATURATED, values, None, np.array([[0.5, 0.5]]))
+    subject = hiding(planted_in(BY_NAME["clip_ignored"], "binary_cross_entropy"))
+    assert verify(case, subject, checkers=NUMERICAL).status == "FAIL"
+    joined = next(part for part in parts(case) if part.site == "loss")
+    assert verify(joined.case, subject, checkers=NUMERICAL).status == "PASS"
+    place = locate(case, subject)
+    assert place is not None
+    assert (place.site, place.operator) == ("loss", "binary_cross_entropy")
+
+
 def test_what_is_wrong_in_the_sum_over_uses_alone_is_no_operator_s() -> None:
     subject = hiding(planted_in(BY_NAME["use_overwritten"], FAN_OUT))
     place = locate(draw_case(FORKED, 1), subject)
@@ -173,7 +195,9 @@ def test_right_code_is_wrong_nowhere(seed: int) -> None:
     (a,) = generate(Limits(), "generic", "float64", seed, 1)
     case = draw_case(a, seed)
     for part in parts(case):
-        assert verify(part.case, reference_subject, checkers=NUMERICAL).status != "FAIL"
+        for every in (False, True):
+            verdict = verify(part.case, reference_subject, checkers=NUMERICAL, exhaustive=every)
+            assert verdict.status != "FAIL"
     for cut, _ in cuts(case):
         assert verify(cut, reference_subject, checkers=NUMERICAL).status != "FAIL"
 

@@ -2,6 +2,7 @@
 
     gather     what the subject says of the case, and of further values      evidence.py
     name       the fault whose gradients are the subject's everywhere        dictionary.py
+               or the penalty that is taken with another strength            penalties.py
     shape      else, what the first wrong gradient is of the right one       shapes.py
                where its wrong entries are                                   patterns.py
                to how many bits it is right                                  precision.py

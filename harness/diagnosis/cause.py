@@ -11,14 +11,18 @@ from backproof.checkers.outcome import FAN_OUT
 
 MOST_NAMED = 3
 
+EVERY = "every "
+"""Before an operator's name, in place of a site: all the sites at which it stands."""
+
 Kind = Literal["fault", "shape", "precision", "unknown"]
 
 
 class Cause(msgspec.Struct, frozen=True):
     """One explanation of a wrong gradient.
 
-    `name` is the fault's, at `site` and in `operator`, or the shape's; `words` completes
-    "equals the reference with ..." for a fault, and is a sentence of its own for a shape.
+    `name` is the fault's, at `site` (or `every OPERATOR`) and in `operator`, or the shape's;
+    `words` completes "equals the reference with ..." for a fault, and is a sentence of its own for
+    a shape.
     """
 
     kind: Kind
@@ -30,7 +34,10 @@ class Cause(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         if self.kind != "fault":
             return self.words
-        place = self.site if self.site == FAN_OUT else f"{self.operator} at {self.site}"
+        if self.site == FAN_OUT or self.site.startswith(EVERY):
+            place = self.site
+        else:
+            place = f"{self.operator} at {self.site}"
         return f"equals the reference with {self.words}, in {place}"
 
 

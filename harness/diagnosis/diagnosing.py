@@ -9,6 +9,7 @@ from backproof.checkers.verdict import Subject
 from backproof.diagnosis.cause import Cause
 from backproof.diagnosis.dictionary import named, named_in_part
 from backproof.diagnosis.evidence import Further, close_by, gather
+from backproof.diagnosis.penalties import of_a_penalty
 from backproof.diagnosis.shapes import shape_of
 from backproof.reference.faults.catalogue import FAULTS, Fault
 
@@ -32,6 +33,9 @@ def diagnose(
     names = named(case, subject, first, further, faults)
     if names:
         return names
+    penalty = of_a_penalty(first, further)
+    if penalty is not None:
+        return (penalty,)
     part = named_in_part(case, subject, first, further, faults)
     if part is not None:
         return (part,)

@@ -4,7 +4,7 @@ Every fault, at every site of the network where it applies, gives gradients.  On
 gradients equal the subject's in every tensor that the subject gives, within what rounding does
 to them, is a candidate.  It becomes a name by what it says of further values of the network:
 
-* it fits there too;
+* it fits there too, and on generic ones if the case is of another lane;
 * on one of them at least it is far from right, in units of what is allowed to rounding: else
   the draw confirms nothing, since right code fits it as well as wrong;
 * it fits for a batch of another size, where there is one: mistakes that come to the same
@@ -16,11 +16,15 @@ An unknown mistake meets these by being the same function of the values, and the
 right.  Several that remain are ranked by how often such a mistake is made; of equals the one
 whose own result is the first that is wrong.
 
+A mistake in an operator's code is made wherever that operator stands.  Where no fault at one site
+fits, each is tried at all sites of an operator at once, of one that stands at several.
+
 One forward pass serves all: a fault changes the way back alone.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -31,11 +35,12 @@ from backproof.architectures.architecture import Architecture
 from backproof.architectures.cases import Case
 from backproof.checkers.outcome import FAN_OUT, operator_at, producer
 from backproof.checkers.verdict import Subject
-from backproof.diagnosis.cause import Cause
+from backproof.diagnosis.cause import EVERY, Cause
 from backproof.diagnosis.evidence import Evidence, Further, of_another_batch, of_other_sizes
 from backproof.planting import blamed_for, produced
 from backproof.reference.faults.catalogue import Fault, overrides, sites
 from backproof.reference.faults.fault import Backward, layer_at
+from backproof.reference.network import Overrides
 
 CONFIRMED_ON = 2
 """Further draws on which a name must fit and show; one, where no more show it."""
@@ -47,6 +52,7 @@ The subject agrees with that change within one of them: to a tenth.
 """
 
 Pair = tuple[Fault, str]
+"""A fault, and the site that it is at or `every OPERATOR`."""
 
 
 def named(
@@ -64,20 +70,45 @@ def named(
         (fault, site) for fault in faults if not fault.convention
         for site in begun if fault.applies(a, site)
     ]  # fmt: skip
+    found = _that_hold(case, subject, first, further, possible)
+    if not found:
+        possible = _everywhere(a, possible)
+        found = _that_hold(case, subject, first, further, possible)
+    blamed = producer(a, first.wrong[0])
+    order = {pair: k for k, pair in enumerate(possible)}
+
+    def rank(pair: Pair) -> tuple[int, bool, int]:
+        fault, site = pair
+        mine = site.removeprefix(EVERY) if site.startswith(EVERY) else blamed_for(a, site)
+        return -fault.weight, mine != blamed, order[pair]
+
+    return tuple(_cause(a, pair) for pair in sorted(found, key=rank))
+
+
+def _everywhere(a: Architecture, possible: Sequence[Pair]) -> list[Pair]:
+    """Each fault that may have begun at a site, at all sites of an operator that has several."""
+    several = {f"{EVERY}{name}" for name, count in _operators(a).items() if count > 1}
+    pairs = (
+        (fault, f"{EVERY}{operator_at(a, site)}") for fault, site in possible if site != FAN_OUT
+    )
+    return [pair for pair in dict.fromkeys(pairs) if pair[1] in several]
+
+
+def _operators(a: Architecture) -> Counter[str]:
+    return Counter(operator_at(a, site) for site in sites(a) if site != FAN_OUT)
+
+
+def _that_hold(
+    case: Case, subject: Subject, first: Evidence, further: Further, possible: Sequence[Pair]
+) -> list[Pair]:
+    """Those that fit everywhere they are held against, and show."""
     found = [pair for pair in possible if fits(first, pair, with_fault(first, pair))]
     found = _confirmed(found, further) if found else []
     if found and (there := of_another_batch(case, subject)) is not None:
         found = [pair for pair in found if fits(there, pair, with_fault(there, pair))]
     for there in of_other_sizes(case, subject) if found else ():
         found = [pair for pair in found if _near(there, with_fault(there, pair))]
-    blamed = producer(a, first.wrong[0])
-    order = {pair: k for k, pair in enumerate(possible)}
-
-    def rank(pair: Pair) -> tuple[int, bool, int]:
-        fault, site = pair
-        return -fault.weight, blamed_for(a, site) != blamed, order[pair]
-
-    return tuple(_cause(a, pair) for pair in sorted(found, key=rank))
+    return found
 
 
 def named_in_part(
@@ -144,6 +175,8 @@ def _may_start(first: Evidence, site: str) -> bool:
 
 def _cause(a: Architecture, pair: Pair) -> Cause:
     fault, site = pair
+    if site.startswith(EVERY):
+        return Cause("fault", fault.name, fault.summary, site, site.removeprefix(EVERY))
     operator = "" if site == FAN_OUT else operator_at(a, site)
     return Cause("fault", fault.name, fault.summary, site, operator)
 
@@ -151,11 +184,25 @@ def _cause(a: Architecture, pair: Pair) -> Cause:
 def with_fault(there: Evidence, pair: Pair) -> dict[str, Any]:
     """The gradients of the reference with a fault at a site; the right ones where it does not
     apply."""
-    (fault, site), a = pair, there.case.architecture
-    if not fault.applies(a, site):
+    planted = _planted(there.case.architecture, pair)
+    if not planted:
         return there.right
-    found = there.gradients(overrides(fault, a, site))
+    found = there.gradients(planted)
     return {n: None if g is None else np.asarray(g, np.float64) for n, g in found.items()}
+
+
+def _planted(a: Architecture, pair: Pair) -> Overrides:
+    """What plants a fault; nothing where it does not apply."""
+    fault, site = pair
+    where = [site]
+    if site.startswith(EVERY):
+        named = (s for s in sites(a) if s != FAN_OUT)
+        where = [s for s in named if operator_at(a, s) == site.removeprefix(EVERY)]
+    found: dict[str, Backward] = {}
+    for s in where:
+        if fault.applies(a, s):
+            found |= overrides(fault, a, s)
+    return found
 
 
 def fits(there: Evidence, pair: Pair, wrong: dict[str, Any]) -> bool:
@@ -170,10 +217,10 @@ def fits(there: Evidence, pair: Pair, wrong: dict[str, Any]) -> bool:
             return True
         if not (_near(there, wrong) and there.same("loss", wrong["loss"])):
             return False
-        (fault, site), a = pair, there.case.architecture
-        if not fault.applies(a, site):
+        planted = _planted(there.case.architecture, pair)
+        if not planted:
             return False
-        allowed = there.allowed_with(overrides(fault, a, site))
+        allowed = there.allowed_with(planted)
         return allowed is not None and all(
             there.same(name, wrong[name], allowed) for name in there.names if name != "loss"
         )
@@ -202,15 +249,15 @@ def _shows(there: Evidence, wrong: dict[str, Any]) -> bool:
 
 
 def _confirmed(found: Iterable[Pair], further: Further) -> list[Pair]:
-    """Those that fit on further draws, and show on some."""
-    shown = dict.fromkeys(found, 0)
+    """Those that fit on further draws, and show on some; on a generic one, while there are any."""
+    lanes: dict[Pair, list[str]] = {pair: [] for pair in found}
     for there in further:
-        if all(times >= CONFIRMED_ON for times in shown.values()):
+        if all(len(shown) >= CONFIRMED_ON and "generic" in shown for shown in lanes.values()):
             break
-        wrong = {pair: with_fault(there, pair) for pair in shown}
-        shown = {
-            pair: times + _shows(there, wrong[pair])
-            for pair, times in shown.items()
+        wrong = {pair: with_fault(there, pair) for pair in lanes}
+        lanes = {
+            pair: shown + [there.case.lane] * _shows(there, wrong[pair])
+            for pair, shown in lanes.items()
             if fits(there, pair, wrong[pair])
         }
-    return [pair for pair, times in shown.items() if times]
+    return [pair for pair, shown in lanes.items() if shown]

@@ -32,6 +32,10 @@ CLOSE_DRAWS = 4
 CLOSE = 2.0**-4
 """By how much those are off, relatively: far more than rounding, too little for other pieces."""
 
+PLAIN_DRAWS = 12
+"""At last so many generic ones more, where the case is none: what its lane's values have in common
+(zeros, units that are dead or saturated) may be why two mistakes come to the same there."""
+
 SIZE = 2.0**5
 """By how much values are scaled to reach other pieces of functions, and other magnitudes."""
 
@@ -226,6 +230,10 @@ def _makers(case: Case) -> Iterator[Callable[[], Case]]:
         yield partial(draw_case, case.architecture, seed, lane, case.dtype)
     for k in range(CLOSE_DRAWS):
         yield partial(moved, case, CLOSE, k)
+    for _ in range(PLAIN_DRAWS if case.lane != "generic" else 0):
+        yield partial(
+            draw_case, case.architecture, int(draws.integers(2**32)), "generic", case.dtype
+        )
 
 
 def moved(case: Case, scale: float, k: int) -> Case:

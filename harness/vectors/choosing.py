@@ -174,6 +174,8 @@ def _for_faults() -> Iterator[Choice]:
         ("ignored_class_counted", ls.CrossEntropy(ignore_index=1)),
         ("log_target_taken_plain", ls.KLDivergence(log_target=True), *log_softmax),
         ("clip_ignored", ls.BinaryCrossEntropy(0.25), ops.Dense(3), ops.Sigmoid()),
+        ("threshold_forgotten", ls.Huber(0.5)),
+        ("balance_forgotten", ls.Focal(alpha=0.25)),
     ):
         yield Choice(f"fault-{fault}", _of(loss, *(layers or (ops.Dense(3),))), "must", fault=fault)
     decay = _of(ls.SquaredError(), ops.Dense(3), penalties=(ls.L2(0.0),))
@@ -203,6 +205,9 @@ def _roomy() -> Iterator[tuple[str, Architecture]]:
         ("transposed_again", ops.Transpose((-2, -1, -3)), (1, 2, 2, 2)),
         ("not_transposed_back", ops.Transpose(), (2, 2, 2)),
         ("stride_and_dilation_exchanged", ops.Conv1d(2, (2,), (2,), (1,)), (1, 2, 5)),
+        ("dilation_ignored", ops.Conv1d(2, (2,), dilation=(2,)), (1, 2, 5)),
+        ("inner_derivative_dropped", ops.GELU("tanh"), (2, 3)),
+        ("inner_factor_not_cancelled", ops.Softplus(2.0), (2, 3)),
         ("weights_of_another_group", ops.Conv1d(4, (2,), groups=2), (1, 4, 3)),
         ("given_statistics_differentiated", ops.BatchNorm(statistics="given"), (3, 2)),
         ("places_not_counted", ops.BatchNorm(1), (2, 2, 3)),

@@ -12,7 +12,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from ...architectures import operators as ops
-from ...architectures.architecture import Architecture, edge_name
+from ...architectures.architecture import Architecture
 from ..arrays import Array, Arrays, Saved
 from ..layers.selu import SCALE
 from ..pages import LAYERS
@@ -54,10 +54,6 @@ def _bends(a: Architecture, i: int, layer: Any) -> bool:
     return _activation(a, i, layer) and not isinstance(layer, linear)
 
 
-def _feeds_a_loss(a: Architecture, i: int) -> bool:
-    return any(edge_name(i + 1) in names for names in a.loss_sources.values())
-
-
 def _normalised(a: Architecture, i: int, layer: Any) -> bool:
     """A softmax over more than one entry."""
     kinds = (ops.Softmax, ops.LogSoftmax)
@@ -93,8 +89,11 @@ def _along_other_axis(right: Backward, layer: Any, p: Arrays, saved: Saved, y_ba
 
 
 def _at_the_output(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
-    y, _ = LAYERS[type(layer)].forward(layer, p, saved, None)
-    return right(layer, p, y, y_bar)[0]
+    forward = LAYERS[type(layer)].forward
+    x = saved if isinstance(layer, SAVES_X) else saved[0]
+    y, _ = forward(layer, p, x, None)
+    _, at_y = forward(layer, p, y, None)
+    return right(layer, p, at_y, y_bar)[0]
 
 
 def _through_saturation(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
@@ -183,28 +182,24 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "derivative_omitted",
-        "the derivative of an activation before a loss omitted",
+        "the derivative of an activation omitted",
         8, 2,
-        layers(lambda a, i, layer: _feeds_a_loss(a, i) and _bends(a, i, layer)),
+        layers(_bends),
         instead_of_x_bar(lambda right, layer, p, saved, y_bar: 1 * y_bar),
         kind="missing",
-        shows="at an activation before a loss",
+        shows="at an activation that bends",
         hidden="where every slope is 1, as of a ReLU of positive numbers",
     ),
     Fault(
         "derivative_applied_twice",
-        "the derivative of an activation before a loss applied twice",
+        "the derivative of an activation applied twice",
         9, 2,
         layers(
-            lambda a, i, layer: (
-                _feeds_a_loss(a, i)
-                and _bends(a, i, layer)
-                and not isinstance(layer, TWICE_IS_ONCE)
-            )
+            lambda a, i, layer: _bends(a, i, layer) and not isinstance(layer, TWICE_IS_ONCE)
         ),
         instead_of_x_bar(_twice),
         kind="extra",
-        shows="at an activation before a loss, if its slopes are not 0 and 1 alone",
+        shows="at an activation that bends, if its slopes are not 0 and 1 alone",
         hidden="where every slope is 0 or 1, as of an ELU of positive numbers",
     ),
     Fault(
@@ -231,10 +226,10 @@ FAULTS: tuple[Fault, ...] = (
         "derivative_at_the_output",
         "f'(x) evaluated at f(x)",
         11, 3,
-        layers_of(*SAVES_X),
+        layers_of(*SAVES_X, ops.GELU, ops.Mish),
         instead_of_x_bar(_at_the_output),
         kind="argument",
-        shows="at a sigmoid, tanh, SiLU, softplus, log-sigmoid, tanh-shrink, sine or square",
+        shows="at a (log-)sigmoid, tanh(-shrink), SiLU, GELU, mish, softplus, sine or square",
         hidden="where f(x) = x, as of a tanh at 0",
     ),
     Fault(

@@ -190,6 +190,31 @@ def _scale_dropped_in_k(
     return q_bar, k_bar / scale, v_bar
 
 
+def _scale_dropped(q: Array, k: Array, v: Array, w: Array, scale: float, y_bar: Array) -> Heads:
+    """a_bar / scale."""
+    return attention.pull(q, k, v, w, 1.0, y_bar)
+
+
+def _scale_twice(q: Array, k: Array, v: Array, w: Array, scale: float, y_bar: Array) -> Heads:
+    """scale a_bar."""
+    return attention.pull(q, k, v, w, scale * scale, y_bar)
+
+
+def _weights_not_transposed(
+    q: Array, k: Array, v: Array, w: Array, scale: float, y_bar: Array
+) -> Heads:
+    """v_bar = w y_bar, where w' y_bar is right."""
+    q_bar, k_bar, _ = attention.pull(q, k, v, w, scale, y_bar)
+    return q_bar, k_bar, w @ y_bar
+
+
+def _sum_dropped(q: Array, k: Array, v: Array, w: Array, scale: float, y_bar: Array) -> Heads:
+    """a_bar = scale w w_bar."""
+    _, _, v_bar = attention.pull(q, k, v, w, scale, y_bar)
+    a_bar = scale * w * (y_bar @ np.swapaxes(v, -1, -2))
+    return a_bar @ k, np.swapaxes(a_bar, -1, -2) @ q, v_bar
+
+
 def _not_transposed(q: Array, k: Array, v: Array, w: Array, scale: float, y_bar: Array) -> Heads:
     """k_bar = a_bar q, where a_bar' q is right."""
     q_bar, _, v_bar = attention.pull(q, k, v, w, scale, y_bar)
@@ -262,6 +287,48 @@ FAULTS: tuple[Fault, ...] = (
         hidden="where the keys' values are equal: no score has a gradient",
     ),
     Fault(
+        "scale_dropped_for_both",
+        "1 / sqrt(d) dropped in the gradient of attention's scores",
+        33, 2,
+        _attends(_is_scaled),
+        _with(heads=_scale_dropped),
+        kind="factor",
+        shows="at attention with a choice of keys and a scale other than 1",
+        hidden="where the keys' values are equal: no score has a gradient",
+    ),
+    Fault(
+        "scale_applied_twice",
+        "attention's scale applied twice in the gradient of its scores",
+        None, 1,
+        _attends(_is_scaled),
+        _with(heads=_scale_twice),
+        kind="factor",
+        shows="at attention with a choice of keys and a scale other than 1",
+        hidden="where the keys' values are equal: no score has a gradient",
+        like="a factor that two steps of the way back both bring in",
+    ),
+    Fault(
+        "attention_weights_not_transposed",
+        "attention's weights not transposed in the gradient of its values",
+        33, 1,
+        _attends(_is_square),
+        _with(heads=_weights_not_transposed),
+        kind="axis",
+        shows="at attention with as many queries as keys, and a choice of keys",
+        hidden="where the weights are symmetric",
+    ),
+    Fault(
+        "attention_sum_dropped",
+        "the sum in the softmax's gradient left out inside attention",
+        None, 1,
+        _attends(lambda a, i, layer: True),
+        _with(heads=_sum_dropped),
+        kind="missing",
+        shows="at attention with a choice of keys",
+        hidden="where the gradient of the weights has the mean 0 under them",
+        like="a Jacobian without its rank-one part",
+    ),
+    Fault(
         "scores_not_transposed",
         "the scores' cotangent not transposed in the gradient of attention's keys",
         33, 1,
@@ -313,5 +380,16 @@ FAULTS: tuple[Fault, ...] = (
         shows="at rotary positions beyond the first",
         hidden="where position 0 alone has a cotangent: it is not turned",
         like="a rotation that the backward pass leaves out",
+    ),
+    Fault(
+        "positions_turned_on",
+        "a gradient turned on by its rotary positions, not back from them",
+        None, 1,
+        layers(lambda a, i, layer: isinstance(layer, ops.Rotary) and a.inputs_of(i)[0][-2] > 1),
+        instead_of_x_bar(lambda right, layer, p, saved, y_bar: rotary.turn(layer, y_bar)),
+        kind="sign",
+        shows="at rotary positions beyond the first",
+        hidden="where position 0 alone has a cotangent: it is not turned",
+        like="a rotation taken for its inverse",
     ),
 )  # fmt: skip

@@ -78,6 +78,18 @@ def _mirrored(layer: Any, x: Sizes, y: Sizes) -> Array:
     return _map(layer, x, y, _grid(layer, x))[::-1]
 
 
+def _without_stride(layer: Any, x: Sizes, y: Sizes) -> Array:
+    """i + d u - p."""
+    grid = _grid(layer, x)
+    return _map(layer, x, y, grid._replace(stride=(1,) * len(grid.stride)))
+
+
+def _without_dilation(layer: Any, x: Sizes, y: Sizes) -> Array:
+    """s i + u - p."""
+    grid = _grid(layer, x)
+    return _map(layer, x, y, grid._replace(dilation=(1,) * len(grid.dilation)))
+
+
 def _differs(other: Map) -> Applies:
     def test(a: Architecture, i: int, layer: Any) -> bool:
         if not isinstance(layer, ops.CONVOLUTIONS):
@@ -118,6 +130,19 @@ def _matrix_of_channels(a: Architecture, i: int, layer: Any) -> bool:
     return isinstance(layer, ops.CONVOLUTIONS) and batch > 1 and channels > 1
 
 
+def _as_many_channels(a: Architecture, i: int, layer: Any) -> bool:
+    """A weight that is square in its channels."""
+    if not isinstance(layer, ops.CONVOLUTIONS) or _grouped(a, i, layer):
+        return False
+    first, second = a.parameters[a.own[i]["weight"]][:2]
+    return first == second > 1
+
+
+def _several_taps(a: Architecture, i: int, layer: Any) -> bool:
+    taps = math.prod(getattr(layer, "kernel", ()))
+    return isinstance(layer, ops.CONVOLUTIONS) and taps > 1
+
+
 def _no_padding_to_slice(a: Architecture, i: int, layer: Any) -> bool:
     return (
         isinstance(layer, ops.CONVOLUTIONS)
@@ -145,6 +170,16 @@ def _of_the_first_group(layer: Any, weight: Array, axis: int) -> Array:
     first = np.arange(weight.shape[axis]) % (weight.shape[axis] // layer.groups)
     repeated: Array = np.take(weight, first, axis=axis)
     return repeated
+
+
+def _channels_exchanged(layer: Any, weight: Array, axis: int) -> Array:
+    return np.swapaxes(weight, axis, axis + 1)
+
+
+def _weight_mirrored(p_bar: Arrays, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Arrays:
+    """W_bar of tap k - 1 - u for that of tap u."""
+    axes = tuple(range(-spatial_axes(layer), 0))
+    return {"weight": np.flip(p_bar["weight"], axes)}
 
 
 def _bias_averaged(p_bar: Arrays, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Arrays:
@@ -211,6 +246,47 @@ FAULTS: tuple[Fault, ...] = (
         _with_map(_exchanged),
         kind="index",
         shows="where stride and dilation of a convolution differ and both count",
+    ),
+    Fault(
+        "stride_ignored",
+        "a convolution's stride ignored in the gradient of its input",
+        None, 2,
+        _differs(_without_stride),
+        _with_map(_without_stride),
+        kind="index",
+        shows="at a convolution with a stride that counts",
+        like="an attribute that the backward pass does not read",
+    ),
+    Fault(
+        "dilation_ignored",
+        "a convolution's dilation ignored in the gradient of its input",
+        None, 1,
+        _differs(_without_dilation),
+        _with_map(_without_dilation),
+        kind="index",
+        shows="at a convolution with a dilation that counts",
+        like="an attribute that the backward pass does not read",
+    ),
+    Fault(
+        "channels_not_transposed",
+        "W for its transpose in the channels, in the gradient of a convolution's input",
+        23, 1,
+        layers(_as_many_channels),
+        _through(_channels_exchanged),
+        kind="axis",
+        shows="at a convolution with as many channels in as out, and more than one",
+        hidden="where the weight is symmetric in its channels",
+    ),
+    Fault(
+        "weight_gradient_mirrored",
+        "the gradient of a convolution's weight mirrored along the kernel",
+        None, 1,
+        layers(_several_taps),
+        instead_of_p_bar(_weight_mirrored),
+        kind="index",
+        shows="at a convolution whose kernel has more than one tap",
+        hidden="where the weight's gradient is symmetric along the kernel",
+        like="a convolution taken for a correlation",
     ),
     Fault(
         "weights_of_another_group",

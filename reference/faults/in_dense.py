@@ -10,6 +10,7 @@ import numpy as np
 from ...architectures import operators as ops
 from ...architectures.architecture import Architecture
 from ..arrays import Array, Arrays, Saved
+from ..pages import LAYERS
 from .fault import (
     Applies,
     Backward,
@@ -107,6 +108,12 @@ def _through_transposed_weight(
     return right(layer, transposed, saved, y_bar)[0]
 
 
+def _from_the_output(p_bar: Arrays, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Arrays:
+    """W_bar = y_bar' y, where y_bar' x is right."""
+    y, _ = LAYERS[ops.Dense].forward(layer, p, saved, None)
+    return {"weight": LAYERS[ops.Dense].backward(layer, p, y, y_bar)[1]["weight"]}
+
+
 def _zero_x_bar(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
     x_bar = right(layer, p, saved, y_bar)[0]
     return tuple(map(np.zeros_like, x_bar)) if isinstance(x_bar, tuple) else np.zeros_like(x_bar)
@@ -181,6 +188,17 @@ FAULTS: tuple[Fault, ...] = (
         kind="axis",
         shows="at a square dense layer of more than one unit",
         hidden="where the weight's gradient is symmetric",
+    ),
+    Fault(
+        "output_for_input",
+        "a square layer's output taken for its input in the gradient of its weight",
+        None, 1,
+        _dense(_square),
+        instead_of_p_bar(_from_the_output),
+        kind="argument",
+        shows="at a square dense layer of more than one unit",
+        hidden="where the layer leaves its input as it is",
+        like="activations of one layer taken for those of the layer before",
     ),
     Fault(
         "bias_summed_over_outputs",

@@ -20,17 +20,17 @@ from .fault import Backward, Fault, Plant, in_half, last_only, loss, loss_of
 # --- how -------------------------------------------------------------------------------
 
 
-def _rows(a: Architecture) -> int:
+def examples_of(a: Architecture) -> int:
     """The rows that the loss's page sees."""
     return flat_shape(a.loss, a.output)[0]
 
 
-def _columns(a: Architecture) -> int:
+def columns(a: Architecture) -> int:
     """The columns that the loss's page sees."""
     return flat_shape(a.loss, a.output)[-1]
 
 
-def _examples(found: Any) -> int:
+def examples_axis(found: Any) -> int:
     """The axis of the examples in y_bar, from its end."""
     return -3 if isinstance(found, data.CTC) else -2
 
@@ -152,8 +152,8 @@ FAULTS: tuple[Fault, ...] = (
         "batch_division_dropped",
         "the division by the batch size dropped from the loss gradient",
         1, 3,
-        loss(lambda a, found: _rows(a) > 1 and "mean" in getattr(found, "reduction", "")),
-        changed(lambda found, y_bar: y_bar * y_bar.shape[_examples(found)]),
+        loss(lambda a, found: examples_of(a) > 1 and "mean" in getattr(found, "reduction", "")),
+        changed(lambda found, y_bar: y_bar * y_bar.shape[examples_axis(found)]),
         kind="factor",
         shows="at a mean over several examples",
     ),
@@ -161,7 +161,7 @@ FAULTS: tuple[Fault, ...] = (
         "divided_by_outputs",
         "the loss gradient divided by the number of outputs once more",
         2, 3,
-        loss(lambda a, found: _columns(a) > 1),
+        loss(lambda a, found: columns(a) > 1),
         changed(lambda found, y_bar: y_bar / y_bar.shape[-1]),
         kind="factor",
         shows="at a loss of several outputs",
@@ -354,7 +354,7 @@ FAULTS: tuple[Fault, ...] = (
         "zeros for the last example in the loss gradient",
         None, 1,
         loss(lambda a, found: True),
-        changed(lambda found, y_bar: y_bar - last_only(y_bar, _examples(found))),
+        changed(lambda found, y_bar: y_bar - last_only(y_bar, examples_axis(found))),
         kind="index",
         shows="at any loss",
         hidden="where the last example has no gradient",

@@ -1,4 +1,4 @@
-"""Faults of normalisations, of weight normalisation, and of dropout.
+"""Faults of normalisations, and of weight normalisation.
 
 With z = (x - mu) / sigma and z_bar = gamma y_bar, right is (`standardise.py`)
 
@@ -46,6 +46,11 @@ def _standardises(a: Architecture, i: int, layer: Any) -> bool:
     return _from_data(layer)
 
 
+def _divides(a: Architecture, i: int, layer: Any) -> bool:
+    """Whether a layer divides by the deviation, or the root mean square, of its own input."""
+    return _from_data(layer) or isinstance(layer, ops.RMSNorm)
+
+
 def _batch_of_images(a: Architecture, i: int, layer: Any) -> bool:
     """Batch normalisation over more than the examples."""
     return (
@@ -53,11 +58,6 @@ def _batch_of_images(a: Architecture, i: int, layer: Any) -> bool:
         and _from_data(layer)
         and math.prod(a.inputs_of(i)[0][2:]) > 1
     )
-
-
-def _drops(a: Architecture, i: int, layer: Any) -> bool:
-    """Dropout that drops: at rate 0 the mask is true and the scale 1."""
-    return isinstance(layer, ops.Dropout | ops.StochasticDepth) and layer.rate > 0
 
 
 # --- how --------------------------------------------------------------------------------
@@ -121,6 +121,14 @@ def _with_means(s: Seen, average: Callable[[Array], Array]) -> Array:
     return x_bar
 
 
+def _with_n_minus_one(s: Seen) -> Array:
+    """sum(z z_bar) / (n - 1) for the mean, which is sum(z z_bar) / n."""
+    n = math.prod(s.z_bar.shape[axis] for axis in s.axes)
+    along = mean(s.z * s.z_bar, s.axes) * (n / max(n - 1, 1))
+    x_bar: Array = (s.z_bar - mean(s.z_bar, s.axes) - s.z * along) / s.sigma
+    return x_bar
+
+
 def _divided_by_examples(s: Seen) -> Array:
     """sum / N for the means, which are sum / (N H W)."""
     examples = s.z_bar.shape[s.axes[0]]
@@ -156,6 +164,27 @@ def _without_epsilon(layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Array
     return _with_means(t, lambda u: mean(u, t.axes)).reshape(y_bar.shape)
 
 
+def _times_deviation(power: int) -> Plant:
+    """x_bar sigma^power."""
+
+    def planted(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+        s = _seen(layer, p, saved, y_bar)
+        x_bar = right(layer, p, saved, y_bar)[0].reshape(s.z.shape)
+        return (x_bar * s.sigma if power > 0 else x_bar / s.sigma).reshape(y_bar.shape)
+
+    return instead_of_x_bar(planted)
+
+
+def _gain_not_normalised(
+    p_bar: Arrays, layer: Any, p: Arrays, saved: Saved, y_bar: Array
+) -> Arrays:
+    """gamma_bar = sum of y_bar (x - mu), where that of y_bar z is right."""
+    s = _seen(layer, p, saved, y_bar)
+    rank = layer.axes if isinstance(layer, ops.LayerNorm) else 1
+    c = (s.z * s.sigma).reshape(y_bar.shape)
+    return {"gamma": scale_backward(p, c, y_bar, rank, getattr(layer, "spatial", 0))[1]["gamma"]}
+
+
 def _without_gain(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
     return right(layer, {**p, "gamma": np.ones_like(p["gamma"])}, saved, y_bar)[0]
 
@@ -165,14 +194,6 @@ def _length_held(p_bar: Arrays, layer: Any, p: Arrays, saved: Saved, y_bar: Arra
     _, _, u, length = saved
     along = p["gain"][..., None] * u * p_bar["gain"][..., None] / length
     return {"direction": p_bar["direction"] + along}
-
-
-def _mask_ignored(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
-    return right(layer, {**p, "mask": np.ones_like(p["mask"])}, saved, y_bar)[0]
-
-
-def _scale_ignored(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
-    return np.where(p["mask"], y_bar, 0.0)
 
 
 # --- the faults -------------------------------------------------------------------------
@@ -263,6 +284,61 @@ FAULTS: tuple[Fault, ...] = (
         like="a normalisation differentiated without its affine part",
     ),
     Fault(
+        "variance_over_n_minus_one",
+        "the variance in a normalisation's gradient divided by n - 1, forward by n",
+        None, 1,
+        layers(_standardises),
+        _x_bar(_with_n_minus_one),
+        kind="factor",
+        shows="at a normalisation by the mean and variance of its own input",
+        hidden="where the cotangent of z is orthogonal to z",
+        like="a library's other default for a variance",
+    ),
+    Fault(
+        "mean_term_added",
+        "a mean taken out of an RMS normalisation's gradient, as of layer normalisation",
+        None, 1,
+        layers_of(ops.RMSNorm),
+        _x_bar(lambda s: _with_means(s, lambda v: mean(v, s.axes))),
+        kind="extra",
+        shows="at an RMS normalisation",
+        hidden="where the cotangent of z has the mean 0",
+        like="a gradient copied from a similar layer",
+    ),
+    Fault(
+        "deviation_not_divided",
+        "the division by the deviation left out of a normalisation's gradient",
+        None, 1,
+        layers(_divides),
+        _times_deviation(1),
+        kind="missing",
+        shows="at a normalisation by its own input's deviation",
+        hidden="where the deviation is 1",
+        like="a constant applied forward alone",
+    ),
+    Fault(
+        "variance_for_deviation",
+        "a normalisation's gradient divided by the variance, not by its root",
+        None, 1,
+        layers(_divides),
+        _times_deviation(-1),
+        kind="factor",
+        shows="at a normalisation by its own input's deviation",
+        hidden="where the deviation is 1",
+        like="a root forgotten",
+    ),
+    Fault(
+        "gain_gradient_not_normalised",
+        "a gain's gradient from the input before it is divided by the deviation",
+        None, 1,
+        layers(lambda a, i, layer: _divides(a, i, layer) and "gamma" in a.own[i]),
+        instead_of_p_bar(_gain_not_normalised),
+        kind="argument",
+        shows="at a normalisation with a gain, by its own input's deviation",
+        hidden="where the deviation is 1",
+        like="a layer's input taken for what it was scaled from",
+    ),
+    Fault(
         "groups_taken_for_one",
         "the means in group normalisation's gradient taken over all groups together",
         None, 1,
@@ -305,27 +381,5 @@ FAULTS: tuple[Fault, ...] = (
         shows="at a weight-normalised dense layer",
         hidden="where the gain's gradient is 0: the weight's has no part along the direction",
         like="a norm treated as a constant",
-    ),
-    Fault(
-        "dropout_mask_ignored",
-        "the mask of what was dropped ignored in the gradient",
-        None, 2,
-        layers(_drops),
-        instead_of_x_bar(_mask_ignored),
-        kind="index",
-        shows="at a dropout or stochastic depth that drops",
-        hidden="where nothing was dropped",
-        like="a mask drawn forward and not kept",
-    ),
-    Fault(
-        "dropout_scale_once",
-        "dropout's scale applied forward alone",
-        None, 1,
-        layers(_drops),
-        instead_of_x_bar(_scale_ignored),
-        kind="factor",
-        shows="at a dropout or stochastic depth that drops",
-        hidden="where everything was dropped",
-        like="a constant applied forward alone",
     ),
 )  # fmt: skip

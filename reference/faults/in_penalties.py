@@ -30,6 +30,12 @@ def _l1_on_the_right(right: Backward, found: Any, w: Array, branch: Any) -> Arra
     return other
 
 
+def _of_the_other(right: Backward, found: Any, w: Array, branch: Any) -> Array:
+    """s w for s sign(w), and the reverse."""
+    other: Array = right(found, w, (w > 0).astype(np.int8) if branch is None else None)
+    return other
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "penalty_negated",
@@ -72,6 +78,17 @@ FAULTS: tuple[Fault, ...] = (
         kind="factor",
         shows="at an L2 penalty of some strength",
         hidden="where every weight is 0: so is the penalty's gradient",
+    ),
+    Fault(
+        "penalty_taken_for_the_other",
+        "an L1 penalty differentiated as L2, or the reverse",
+        None, 1,
+        penalty(lambda found: found.strength > 0),
+        _penalty(_of_the_other),
+        kind="argument",
+        shows="at a penalty of some strength",
+        hidden="where every weight is 1 or -1",
+        like="one of two similar formulas taken for the other",
     ),
     Fault(
         "penalty_tie_on_the_right",

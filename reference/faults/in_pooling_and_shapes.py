@@ -12,7 +12,17 @@ from ...architectures import operators as ops
 from ...architectures.architecture import Architecture
 from ...architectures.operators import Shape
 from ...architectures.operators.convolutions import spatial_axes
-from ..arrays import Array, Arrays, Saved, gather, gather_axis, inverse, place, scatter_axis
+from ..arrays import (
+    Array,
+    Arrays,
+    Saved,
+    gather,
+    gather_axis,
+    inverse,
+    place,
+    scatter,
+    scatter_axis,
+)
 from ..layers import adaptive_average_pool, average_pool, mean, pad, upsample, windows
 from ..layers.transpose import permuted
 from .fault import (
@@ -60,6 +70,38 @@ def _last_window_alone(right: Backward, layer: Any, p: Arrays, saved: Saved, y_b
         shares = place(flat, branch, len(index))
     last = inverse(index.T, math.prod(shape)).max(axis=-1)
     return gather(shares, last.reshape(shape), 2)
+
+
+def _competes(a: Architecture, i: int, layer: Any) -> bool:
+    """A maximum over more than one entry."""
+    x = a.inputs_of(i)[0] if a.sources[i] else ()
+    match layer:
+        case ops.Max():
+            return math.prod(x[axis] for axis in layer.axes) > 1
+        case ops.GlobalMaxPool():
+            return math.prod(x[2:]) > 1
+        case ops.MaxPool1d() | ops.MaxPool2d():
+            return bool((_windows(layer, x[2:]) >= 0).sum(axis=0).max() > 1)
+        case _:
+            return False
+
+
+def _to_every_entry(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
+    """The cotangent of a maximum to each of the entries that it is of."""
+    _, shape = saved
+    if isinstance(layer, ops.Max):
+        kept = y_bar if layer.keep else np.expand_dims(y_bar, layer.axes)
+        sizes = [
+            shape[axis] if axis in layer.axes else kept.shape[axis]
+            for axis in range(-len(shape), 0)
+        ]
+        lead = kept.shape[: kept.ndim - len(shape)]
+        return np.broadcast_to(kept, (*lead, *sizes)) * 1
+    if isinstance(layer, ops.GlobalMaxPool):
+        return np.broadcast_to(y_bar[(..., *[None] * len(shape))], (*y_bar.shape, *shape)) * 1
+    index = _windows(layer, shape).T
+    flat = y_bar.reshape(*y_bar.shape[: -len(shape)], -1)
+    return scatter(np.broadcast_to(flat[..., None], (*flat.shape, index.shape[-1])), index, shape)
 
 
 def _divisor(layer: Any, saved: Saved, y_bar: Array) -> Any:
@@ -211,6 +253,16 @@ FAULTS: tuple[Fault, ...] = (
         kind="accumulation",
         shows="where the windows of a pooling overlap",
         hidden="where each entry gets its share from the last of its windows alone",
+    ),
+    Fault(
+        "maximum_to_all",
+        "the cotangent of a maximum given to every entry that it is of",
+        None, 2,
+        layers(_competes),
+        instead_of_x_bar(_to_every_entry),
+        kind="extra",
+        shows="at a maximum over several entries of a tensor",
+        like="a maximum differentiated as a sum",
     ),
     Fault(
         "average_not_divided",

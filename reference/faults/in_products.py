@@ -22,6 +22,15 @@ def _of_two_edges(a: Architecture, i: int) -> bool:
     return len(set(a.sources[i])) > 1
 
 
+def _of_two(a: Architecture, i: int, layer: Any) -> bool:
+    """A sum, product, extremum or concatenation of several tensors."""
+    kinds = (
+        ops.Add, ops.Subtract, ops.Multiply, ops.Maximum, ops.Minimum, ops.MatMul, ops.Bilinear,
+        ops.Concat,
+    )  # fmt: skip
+    return isinstance(layer, kinds)
+
+
 def _repeats(a: Architecture, i: int, layer: Any) -> bool:
     """Whether an operand is repeated along an axis."""
     kinds = (ops.Add, ops.Subtract, ops.Multiply)
@@ -108,6 +117,26 @@ def _padding_counted(right: Backward) -> Backward:
 # --- the faults -------------------------------------------------------------------------
 
 FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "first_operand_forgotten",
+        "zeros for the gradient of the first of several operands",
+        38, 1,
+        layers(_of_two),
+        _changed(lambda first, *rest: (np.zeros_like(first), *rest)),
+        kind="missing",
+        shows="at a sum, difference, product, extremum or concatenation of tensors",
+        hidden="where nothing comes back to it, as where the other factor is 0",
+    ),
+    Fault(
+        "second_operand_forgotten",
+        "zeros for the gradients of all operands but the first",
+        38, 1,
+        layers(_of_two),
+        _changed(lambda first, *rest: (first, *map(np.zeros_like, rest))),
+        kind="missing",
+        shows="at a sum, difference, product, extremum or concatenation of tensors",
+        hidden="where nothing comes back to them, as where the first factor is 0",
+    ),
     Fault(
         "second_operand_negated",
         "the gradient of the second of two operands negated",

@@ -18,6 +18,7 @@ from ...architectures.operators.recurrence import GATES
 from ..arrays import Array, Arrays, Saved, over
 from ..layers import gru, lstm, rnn, unrolling
 from ..layers.unrolling import Cell, Unrolled, cut
+from ..stable import sigmoid, slope_of_tanh
 from .fault import Applies, Backward, Fault, Plant, instead_of_x_bar, layers
 
 CELLS: dict[type[ops.Operator], Cell] = {ops.RNN: rnn.CELL, ops.LSTM: lstm.CELL, ops.GRU: gru.CELL}
@@ -139,6 +140,74 @@ def _local(right: Backward, layer: Any, p: Arrays, saved: Unrolled, y_bar: Array
     return (found[0], *right(layer, p, saved, y_bar)[0][1:]) if saved.inputs > 1 else found
 
 
+def _with_cell(change: Callable[..., tuple[Array, ...]]) -> Plant:
+    """The way back with change(what the cell's gives, layer, its saved, h_bar, c_bar) at a step."""
+
+    def plant(right: Backward) -> Backward:
+        def planted(layer: Any, p: Arrays, saved: Unrolled, y_bar: Array) -> Any:
+            cell = CELLS[type(layer)]
+
+            def step_backward(layer: Any, kept: Saved, h_bar: Array, c_bar: Array) -> Any:
+                return change(cell.backward(layer, kept, h_bar, c_bar), layer, kept, h_bar, c_bar)
+
+            return unrolling.pull(cell._replace(backward=step_backward), layer, p, saved, y_bar)
+
+        return planted
+
+    return plant
+
+
+def _carried_dropped(
+    bars: tuple[Array, ...], layer: Any, kept: Saved, h_bar: Array, c_bar: Array
+) -> tuple[Array, ...]:
+    """Nothing for f c_bar of an LSTM and z h_bar of a GRU."""
+    u_bar, w_bar, left, c_left = bars
+    return u_bar, w_bar, np.zeros_like(left), np.zeros_like(c_left)
+
+
+def _reset_gate_held(
+    bars: tuple[Array, ...], layer: Any, kept: Saved, h_bar: Array, c_bar: Array
+) -> tuple[Array, ...]:
+    """Nothing for w_n m s'(a_r), what comes back to the reset gate."""
+    u_bar, w_bar, left, c_left = bars
+    of_the_gate = np.arange(u_bar.shape[-1]) < layer.units
+    u_bar, w_bar = (np.where(of_the_gate, 0.0, bar).astype(bar.dtype) for bar in (u_bar, w_bar))
+    return u_bar, w_bar, left, c_left
+
+
+def _slope_omitted(
+    bars: tuple[Array, ...], layer: Any, kept: Saved, h_bar: Array, c_bar: Array
+) -> tuple[Array, ...]:
+    """h_bar for f'(a) h_bar of an RNN; o h_bar for o (1 - tanh(c')^2) h_bar of an LSTM."""
+    if isinstance(layer, ops.RNN):
+        return h_bar, h_bar, *bars[2:]
+    a, _, new_c = kept
+    o = sigmoid(cut(a, 4)[3])
+    more = o * h_bar * (1 - slope_of_tanh(new_c))  # reaches c' beyond what is right
+    a_bar, _, left, c_left = lstm.step_backward(layer, kept, np.zeros_like(h_bar), more)
+    a_bar = bars[0] + a_bar
+    return a_bar, a_bar, bars[2] + left, bars[3] + c_left
+
+
+def _not_through_time(right: Backward) -> Backward:
+    """Every step by itself: nothing comes back from step t + 1, to parameters neither."""
+
+    def planted(layer: Any, p: Arrays, saved: Unrolled, y_bar: Array) -> Any:
+        cell = CELLS[type(layer)]
+
+        def forgetful(*arguments: Any) -> tuple[Array, ...]:
+            u_bar, w_bar, left, c_left = cell.backward(*arguments)
+            return u_bar, w_bar, np.zeros_like(left), np.zeros_like(c_left)
+
+        cut_off = cell._replace(backward=forgetful)
+        x_bar, p_bar = unrolling.pull(
+            cut_off, layer, _hidden_weights(p, np.zeros_like), saved, y_bar
+        )
+        return x_bar, p_bar
+
+    return planted
+
+
 def _without_last_step(layer: Any, p: Arrays, saved: Unrolled) -> Unrolled:
     """Steps that count on the way back up to the one before an example's last."""
     batch, steps = saved.runs[0].x.shape[-3:-1]
@@ -199,6 +268,49 @@ FAULTS: tuple[Fault, ...] = (
         kind="missing",
         shows="at a recurrence of several steps",
         hidden="where no step sends anything back, as of an RNN with a hidden weight of 0",
+    ),
+    Fault(
+        "not_through_time",
+        "nothing brought back from one step of a recurrence to the one before",
+        32, 2,
+        _recurrences(_recurs),
+        _not_through_time,
+        kind="missing",
+        shows="at a recurrence of several steps",
+        hidden="where no step sends anything back, as of an RNN with a hidden weight of 0",
+    ),
+    Fault(
+        "carried_state_dropped",
+        "what a recurrence carries past its gates not brought back (f c_bar, z h_bar)",
+        None, 2,
+        _recurrences(lambda a, i, layer: isinstance(layer, ops.LSTM | ops.GRU)
+                     and (_recurs(a, i, layer) or _has_initial(a, i, layer))),
+        _with_cell(_carried_dropped),
+        kind="missing",
+        shows="at an LSTM or GRU of several steps or with an initial state",
+        hidden="where the gate of what is carried is closed",
+        like="one of two ways back left out",
+    ),
+    Fault(
+        "reset_gate_held_constant",
+        "a GRU's reset gate treated as a constant",
+        None, 1,
+        _recurrences(lambda a, i, layer: isinstance(layer, ops.GRU)),
+        _with_cell(_reset_gate_held),
+        kind="missing",
+        shows="at a GRU",
+        hidden="where the gate is saturated: its slope is 0",
+        like="one of several ways back left out",
+    ),
+    Fault(
+        "state_s_slope_omitted",
+        "the derivative of the function that gives a recurrence's state omitted",
+        8, 1,
+        _recurrences(lambda a, i, layer: isinstance(layer, ops.RNN | ops.LSTM)),
+        _with_cell(_slope_omitted),
+        kind="missing",
+        shows="at an RNN or LSTM",
+        hidden="where every slope is 1, as of a ReLU of positive numbers",
     ),
     Fault(
         "last_step_skipped",

@@ -152,11 +152,12 @@ class GeneratedCheck:
         if verdict.status != "FAIL" or self.expected:
             return found
         if self.keep is None:
-            minimal, cause = self._minimal(verdict), self._cause(verdict)
+            network, how = self._minimal(verdict) or (None, None)
+            cause = self._cause(verdict)
+        elif (saved := self.keep(self, verdict)) is not None:
+            network, how, cause = saved.minimal, saved.verdict, saved.cause
         else:
-            saved = self.keep(self, verdict)
-            minimal, cause = saved and (saved.minimal, saved.verdict), saved.cause if saved else ""
-        network, how = minimal or (None, None)
+            return found
         return msgspec.structs.replace(found, minimal=network, minimal_verdict=how, cause=cause)
 
     def _cause(self, verdict: Verdict) -> str:

@@ -133,8 +133,11 @@ class Shelf:
 
     def drop(self, id: str) -> None:
         """A case is judged again, and what was found before does not count."""
-        for held in (self._events, self._files, self._written, *self._places.values()):
-            held.pop(id, None)
+        self._events.pop(id, None)
+        self._files.pop(id, None)
+        self._written.pop(id, None)
+        for places in self._places.values():
+            places.pop(id, None)
 
     @property
     def kept(self) -> dict[str, FailureSaved]:

@@ -33,6 +33,7 @@ from backproof.reference.faults import (
     in_attention,
     in_convolutions,
     in_dense,
+    in_dropout,
     in_graphs,
     in_losses,
     in_normalisation,
@@ -40,7 +41,10 @@ from backproof.reference.faults import (
     in_pooling_and_shapes,
     in_products,
     in_recurrence,
+    in_slopes,
     in_structured_losses,
+    in_terms,
+    in_units,
 )
 from backproof.reference.faults.catalogue import FAULTS, Fault, sites
 
@@ -50,22 +54,23 @@ LEAST = 2
 
 CONSTANT = "constant relative errors"
 CLASSES: Mapping[str, tuple[Fault, ...]] = {
-    "activations": in_activations.FAULTS,
+    "activations": (*in_activations.FAULTS, *in_slopes.FAULTS, *in_units.FAULTS),
     "dense layers and parameters": (*in_dense.FAULTS, *in_products.FAULTS),
     "convolutions": in_convolutions.FAULTS,
     "pooling and shapes": in_pooling_and_shapes.FAULTS,
-    "normalisations": in_normalisation.FAULTS,
+    "normalisations and dropout": (*in_normalisation.FAULTS, *in_dropout.FAULTS),
     "attention": in_attention.FAULTS,
     "recurrence": in_recurrence.FAULTS,
     "losses and penalties": (
         *in_losses.FAULTS,
+        *in_terms.FAULTS,
         *in_structured_losses.FAULTS,
         *in_penalties.FAULTS,
     ),
     "graphs": in_graphs.FAULTS,
     CONSTANT: tuple(f for f in FAULTS if f.name.startswith("relative_error")),
 }
-"""The catalogue's faults by the module that they stand in."""
+"""The catalogue's faults by the modules that they stand in."""
 
 CLASS_OF = {fault.name: kind for kind, faults in CLASSES.items() for fault in faults}
 WRONG = tuple(fault for fault in FAULTS if not fault.convention)

@@ -284,7 +284,7 @@ def test_2_an_interruption_before_a_command_has_begun(monkeypatch: pytest.Monkey
         ("--lane fast", "--lane must be one of generic, exact, tie, extreme, got 'fast'."),
         ("--dtype float16", "--dtype must be one of float64, float32, got 'float16'."),
         ("--checker me", "--checker must be one of finite_differences, complex_step, jax, torch,"),
-        ("--plant gremlins", "--plant: no fault 'gremlins'; there are 135 others (docs/"),
+        ("--plant gremlins", "--plant: no fault 'gremlins'; there are 195 others (docs/"),
         ("--plant bias_zero", "--plant: no fault 'bias_zero'; perhaps bias_gradient_zero or "),
         ("--max-depth 0", "Invalid value for '--max-depth': 0 is not in the range 1<=x<=64."),
         ("--max-width 1025", "Invalid value for '--max-width': 1025 is not in the range 1<=x<=102"),

@@ -235,10 +235,10 @@ RULES: tuple[tuple[ExitCode, Callable[[_Run], str | None]], ...] = (
 
 
 def place(failure: Failure) -> str:
-    """`dense w_bar in case-7`: what is blamed, and in which case."""
+    """`dense w_bar in case-7`: what is blamed, and in which case; the case alone, if nothing is."""
     v = failure.verdict
     where = " ".join(printable(word) for word in (v.operator, v.tensor) if word)
-    return f"{where + ' ' if where else ''}in {printable(failure.id)}"
+    return f"{where} in {printable(failure.id)}" if where else printable(failure.id)
 
 
 def _verified(summary: Summary) -> str:

@@ -80,6 +80,11 @@ def load(name: str) -> PythonSubject:
         sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name not in (module, module.partition(".")[0]):
+            raise SubjectAbsent(f"{name}: importing {module} raised {_words(error)}") from error
+        where = f"neither in {os.getcwd()} nor among what is installed"
+        raise SubjectAbsent(f"{name}: there is no module {error.name}, {where}") from error
     except Exception as error:
         raise SubjectAbsent(f"{name}: importing {module} raised {_words(error)}") from error
     for part in attribute.split("."):
@@ -161,7 +166,8 @@ def _described(name: str, made: Any) -> Capabilities:
 
 def _words(error: Exception) -> str:
     """`ValueError: message (file.py, line 12)`, where it happened last outside of us."""
-    frames = traceback.extract_tb(error.__traceback__)
+    every = traceback.extract_tb(error.__traceback__)
+    frames = [f for f in every if not f.filename.startswith(("<frozen", importlib.__file__))]
     where = (
         f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
     )

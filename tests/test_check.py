@@ -164,7 +164,7 @@ def test_a_failure_of_a_program_is_replayed_with_it(tmp_path: Path) -> None:
     [
         (("reference",), "reference is ours: `backproof run` verifies it."),
         (("nobody",), "nobody: write py:MODULE:OBJECT or cmd:PROGRAM; installed ones are"),
-        (("py:no_such_module:x",), "importing no_such_module raised ModuleNotFoundError"),
+        (("py:no_such_module:x",), "there is no module no_such_module, neither in "),
         (("cmd:/no/such/program",), "does not start: No such file or directory."),
         (
             (relu("right"), "--operator", "tanh"),

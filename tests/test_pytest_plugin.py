@@ -326,7 +326,7 @@ def test_a_program_is_asked_and_ended(run: Run, pytester: pytest.Pytester) -> No
     "arguments, words",
     [
         (("--backproof-subject=nobody",), "backproof: nobody: write py:MODULE:OBJECT or cmd:"),
-        (("--backproof-subject=py:absent:Net",), "*py:absent:Net: importing absent raised Mod"),
+        (("--backproof-subject=py:absent:Net",), "*py:absent:Net: there is no module absent, "),
         (("--backproof-subject=cmd:/no/such/program",), "*/no/such/program does not start"),
         (net("Absent"), "backproof: py:my_net:Absent: my_net has no Absent"),
         (net("Nothing"), "*py:my_net:Nothing: of 2000 random networks none is of what"),

@@ -51,8 +51,11 @@ def command(file: str) -> None:
     say.append(f"subject   {failure.subject}; {case.lane} lane, {case.dtype}, seed {case.seed}")
     before = failures.verdict_of(failure)
     say.append(f"before    {before.status}: {before.reason}")
+    cause = cause_of(case, verdict, asked) if verdict.status == "FAIL" else ""
+    other = bool(cause) and cause != failure.cause
     if failure.cause:
-        say.append(f"cause     {failure.cause}")
+        then = " (in the network as it was found)" if other else ""
+        say.append(f"cause     {failure.cause}{then}")
     say.append(f"now       {verdict.status}{': ' + verdict.reason if verdict.reason else ''}")
     for c in verdict.comparisons:
         if c.status == "FAIL":
@@ -60,8 +63,7 @@ def command(file: str) -> None:
                 f"          {c.checker} on {c.tensor}: error {number(c.error)}, "
                 f"bound {number(c.bound)}"
             )
-    cause = cause_of(case, verdict, asked) if verdict.status == "FAIL" else ""
-    if cause and cause != failure.cause:
+    if other:
         say.append(f"cause     {cause}")
     text = Text("\n".join(printable(line) for line in say))
     code = CODES.get(verdict.status, ExitCode.NOT_VERIFIED)

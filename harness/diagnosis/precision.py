@@ -35,6 +35,9 @@ FORMATS = {24: "float32", 11: "float16", 8: "bfloat16", 4: "float8 (e4m3)", 3: "
 FEWEST = 4
 """Bits below which no format holds numbers: the error is a sixteenth."""
 
+TELLING = 3
+"""Entries that must show a cast to whole numbers."""
+
 COARSEST = 7
 """Bits to which bfloat16 computes; below, values that are a few units off are not close by."""
 
@@ -76,8 +79,7 @@ def significant_bits(x: Array) -> int:
 def _held_in(g: Array, c: Array, allowed: Array, precision: int) -> str:
     """The narrower format that every entry was held in."""
     some = int(np.count_nonzero(g))
-    whole = (g % 1 == 0).all() and (np.abs(g - c) <= 1 + allowed).all()
-    if whole and (np.abs(g - c) > 2.0**-FEWEST * np.abs(c) + allowed).any():
+    if _is_cast(g, c, allowed):
         return "the right one cast to whole numbers"
     bits = significant_bits(g)
     if not some or bits < FEWEST - 1 or (precision - bits) * some < CHANCE:
@@ -86,6 +88,19 @@ def _held_in(g: Array, c: Array, allowed: Array, precision: int) -> str:
         return ""
     name = FORMATS.get(bits)
     return f"the right one rounded to {bits} bits" + (f", those of {name}" if name else "")
+
+
+def _is_cast(g: Array, c: Array, allowed: Array) -> bool:
+    """Whether every entry is the right one cut off, or every one rounded, to a whole number.
+
+    Of a few small fractions another mistake may make whole numbers by chance, and zeros say
+    nothing: several entries must be wrong, and not zero.
+    """
+    telling = (g != 0) & (np.abs(g - c) > 2.0**-FEWEST * np.abs(c) + allowed)
+    return int(np.count_nonzero(telling)) >= TELLING and any(
+        bool(((g == cast(c - allowed)) | (g == cast(c)) | (g == cast(c + allowed))).all())
+        for cast in (np.trunc, np.rint, np.floor)
+    )
 
 
 def _computed_in(first: Evidence, tensor: str, ask: Asks) -> str:

@@ -314,7 +314,8 @@ def _decay(here: Held) -> Iterator[Shape]:
         return there.fits(there.c + k * value, 1.0, off * np.abs(value))
 
     if holds(here):
-        words = f"the right one plus {found} times the parameter itself"
+        sign, times = ("plus", found) if k > 0 else ("minus", Fitted(-k, off))
+        words = f"the right one {sign} {times} times the parameter itself"
         yield Shape("decay", words, holds)
 
 

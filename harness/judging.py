@@ -12,7 +12,7 @@ import msgspec
 
 from backproof.architectures.cases import Case, draw_case
 from backproof.checkers.outcome import with_checks
-from backproof.checkers.verdict import CheckerName, Verdict, verify
+from backproof.checkers.verdict import CheckerName, Subject, Verdict, verify
 from backproof.controls import run_control
 from backproof.foreign import SubjectProblem, Unsupported, is_foreign, manners_of, subject_named
 from backproof.jobs import Job, Options
@@ -100,10 +100,21 @@ def _as_foreign(case: Case, job: Job | Options, verdict: Verdict) -> Verdict:
             verdict = lenient
         else:
             subject = subject_named(job.subject, job.programs)
-            verdict = located(case, subject, verdict, cancels=True)
+            verdict = _located(case, subject, verdict)
     if case.lane == "generic":
         verdict = with_checks(verdict, manners_of(job.subject, case, job.programs))
     return verdict
+
+
+def _located(case: Case, subject: Subject, verdict: Verdict) -> Verdict:
+    """A FAIL with its place.  What breaks on the way to the place takes nothing from the FAIL."""
+    try:
+        return located(case, subject, verdict, cancels=True)
+    except Exception as error:
+        reason = error.reason if isinstance(error, SubjectProblem) else broken(error).reason
+        return msgspec.structs.replace(
+            verdict, reason=f"{verdict.reason}; asked where, the subject did not answer: {reason}"
+        )
 
 
 def _control(case: Case, checkers: tuple[CheckerName, ...]) -> ControlResult | None:

@@ -176,19 +176,23 @@ def _of_a_penalty(case: Case, subject: Subject, first: Evidence) -> Place | None
     if not a.penalties or not explicable(first):
         return None
     every = tuple(range(len(a.penalties)))
-    for gone in (*((j,) for j in every), *([every] if len(every) > 1 else [])):
-        without = _bare(case, subject, gone)
-        if without is None:
-            found = another_strength(first, Further(case, subject))
-            if found is None or not known(first, found):
-                return None
-            return _penalty(a, found.which[0], first, "what is wrong is what it adds")
-        if not without.wrong:
-            again = gather(case, subject)
-            if again is None or again.wrong != first.wrong:
-                return None
-            return _penalty(a, gone[0], first, "loss and gradients are right without it")
-    return None
+    one_by_one: list[tuple[int, ...]] = [(j,) for j in every]
+    asked = [(gone, _bare(case, subject, gone)) for gone in one_by_one]
+    if any(without is None for _, without in asked):
+        found = another_strength(first, Further(case, subject))
+        if found is None or not known(first, found):
+            return None
+        return _penalty(a, found.which[0], first, "what is wrong is what it adds")
+    cured = [gone for gone, without in asked if without is not None and not without.wrong]
+    if not cured and len(every) > 1:
+        together = _bare(case, subject, every)
+        cured = [every] if together is not None and not together.wrong else []
+    if len(cured) != 1:
+        return None
+    again = gather(case, subject)
+    if again is None or again.wrong != first.wrong:
+        return None
+    return _penalty(a, cured[0][0], first, "loss and gradients are right without it")
 
 
 def _penalty(a: Architecture, j: int, first: Evidence, how: str) -> Place:
@@ -199,16 +203,24 @@ def _penalty(a: Architecture, j: int, first: Evidence, how: str) -> Place:
 
 
 def _bare(case: Case, subject: Subject, gone: tuple[int, ...]) -> Evidence | None:
-    """Evidence on the network without some penalties; None where there is none to be had."""
+    """Evidence on the network without some penalties; None where there is none to be had.
+
+    Where others are left, those that go keep their places with a strength of 0: a subject that
+    takes the first penalty alone must not find another one there.
+    """
     a = case.architecture
-    left = tuple(penalty for j, penalty in enumerate(a.penalties) if j not in gone)
+    left = tuple(
+        msgspec.structs.replace(penalty, strength=0.0) if j in gone else penalty
+        for j, penalty in enumerate(a.penalties)
+    )
+    left = () if len(gone) == len(left) else left
     try:
         bare = make_case(
             rebuilt(a, penalties=left), case.parameters, case.input, case.targets,
             data=case.data, dtype=case.dtype, lane=case.lane, seed=case.seed,
         )  # fmt: skip
         return gather(bare, subject)
-    except (SubjectProblem, Unsupported, ValueError):
+    except Exception:  # what it does on another network is not the failure at hand
         return None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backproof import judging
 from backproof.architectures import losses as ls
 from backproof.architectures import operators as ops
 from backproof.architectures.architecture import Architecture
@@ -18,6 +19,7 @@ from backproof.checkers.verdict import verify
 from backproof.foreign import close_all, enter
 from backproof.jobs import Options
 from backproof.judging import INACCURATE, judge
+from backproof.subjects.capabilities import SubjectProblem
 from backproof.subjects.python import PythonSubject
 
 TUTORIAL = Path(__file__).parents[1] / "docs" / "subjects.md"
@@ -126,3 +128,24 @@ FAULTS: dict[str, Callable[[dict[str, Any]], None]] = {
 @pytest.mark.parametrize("share", [1.0, 12.0])
 def test_what_cancellation_excuses_hides_no_fault(fault: str, share: float) -> None:
     assert judged(saturated(share), Changed(FAULTS[fault])).status == "FAIL"
+
+
+@pytest.mark.parametrize(
+    "problem", [SubjectProblem("TIMEOUT", "it fell asleep"), IndexError("of the harness")]
+)
+def test_what_breaks_on_the_way_to_the_place_takes_nothing_from_a_failure(
+    problem: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A subject may die or hang when it is asked once more; that it is wrong is known by then."""
+
+    def breaks(*_: Any, **__: Any) -> Any:
+        raise problem
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "examples" / "gitlab"))
+    case = draw_case(Architecture((3, 2), (ops.Dense(2),), ls.SquaredError()), 1)
+    options = Options(subject="py:my_net:Wrong", checkers=("complex_step",))
+    assert judge(case, options).status == "FAIL"
+    monkeypatch.setattr(judging, "located", breaks)
+    verdict = judge(case, options)
+    assert verdict.status == "FAIL" and verdict.operator == "dense"
+    assert str(getattr(problem, "reason", "of the harness")) in verdict.reason

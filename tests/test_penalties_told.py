@@ -261,3 +261,41 @@ def test_a_memory_is_not_taken_for_a_penalty() -> None:
 
     place = locate(draw_case(L2, 1), hiding(subject))
     assert place is None or place.operator != "l2"
+
+
+def first_alone(case: Case) -> Given:
+    """A subject that takes the first penalty and forgets what comes after it."""
+    a = case.architecture
+    return reference_subject(
+        replace(case, architecture=msgspec.structs.replace(a, penalties=a.penalties[:1]))
+    )
+
+
+@pytest.mark.parametrize("penalties", [(ls.L2(0.25), ls.L1(0.5)), (ls.L1(0.5), ls.L2(0.25))])
+def test_where_the_first_penalty_alone_is_taken_the_other_is_blamed(
+    penalties: tuple[Any, ...],
+) -> None:
+    case = draw_case(msgspec.structs.replace(L2, penalties=penalties), 3)
+    for subject in (first_alone, hiding(first_alone)):
+        place = locate(case, subject, cancels=True)
+        assert place is not None
+        assert (place.site, place.operator) == ("penalties.1", type(penalties[1]).__name__.lower())
+    assert "at penalties.1" in words(case, first_alone)
+
+
+def test_of_two_penalties_of_one_kind_the_right_one_is_not_named() -> None:
+    """Left out of 1/2 is the other sign of 1/4: by what is wrong they cannot be told apart."""
+    case = draw_case(msgspec.structs.replace(L2, penalties=(ls.L2(0.25), ls.L2(0.5))), 3)
+    place = locate(case, first_alone, cancels=True)
+    assert place is not None and place.site == "penalties.1"
+    assert "penalties.0" not in words(case, first_alone)
+
+
+def test_a_subject_that_breaks_without_penalties_is_told_by_those_that_it_can() -> None:
+    def breaks(case: Case) -> Given:
+        if not any(p.strength for p in case.architecture.penalties):
+            raise IndexError("no penalties")
+        return with_penalties(case, none)
+
+    place = locate(draw_case(L2, 3), breaks, cancels=True)
+    assert place is not None and place.site == "penalties.0"

@@ -220,6 +220,25 @@ def test_a_worker_leaves_out_what_cannot_be_among_the_first(
     assert keeper.keep("test[3]", check, WRONG) is not None
 
 
+def test_a_test_that_catches_its_failures_has_few_of_them_reduced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    reducing(monkeypatch)
+    keeper = Keeper(tmp_path, [])
+
+    def kept(id: str) -> bool:
+        spec = CaseSpec(0, "generic", "float64", 0, False)
+        check: Any = SimpleNamespace(job=SimpleNamespace(subject="s", cases=(spec,)), replay="")
+        return keeper.keep(id, check, WRONG) is not None
+
+    answers = []
+    for number in range(6):
+        answers.append(kept(f"catches[{number}]"))
+        keeper.caught(f"catches[{number}]")
+    assert answers == [True, True, True, False, False, False]
+    assert kept("another[0]")
+
+
 def test_places_are_those_of_the_plan_and_then_by_test_and_number() -> None:
     planned = {"b": 0, "a": 1}
     ids = [("t.py::two[x]", 0), ("t.py::one[y]", 7), ("t.py::one[x]", 12), ("a", 3), ("b", 5)]

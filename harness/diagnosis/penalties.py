@@ -15,6 +15,7 @@ be so by one d, else it is no penalty that explains them.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,12 +72,18 @@ def of_a_penalty(first: Evidence, further: Further) -> Cause | None:
 
 
 def another_strength(first: Evidence, further: Further) -> Strength | None:
-    """The penalty whose strength explains all that is wrong, here and on further values."""
+    """The penalty whose strength explains all that is wrong, here and on further values.
+
+    Two penalties of one kind add up to one, so of those none can be told by itself.
+    """
     a = first.case.architecture
     if not a.penalties or not explicable(first):
         return None
-    several = range(len(a.penalties))
-    candidates = [(j,) for j in several] + ([tuple(several)] if len(a.penalties) > 1 else [])
+    kinds = Counter(type(penalty) for penalty in a.penalties)
+    alone = (j for j, penalty in enumerate(a.penalties) if kinds[type(penalty)] == 1)
+    candidates: list[tuple[int, ...]] = [(j,) for j in alone]
+    if len(a.penalties) > 1:
+        candidates.append(tuple(range(len(a.penalties))))
     fitted = [found for which in candidates if (found := _fitted(first, which)) is not None]
     fitted.sort(key=lambda found: not known(first, found))  # what is left out before what is odd
     return next((found for found in fitted if _confirmed(found, further)), None)

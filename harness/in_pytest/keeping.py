@@ -8,7 +8,8 @@ on the number of xdist's workers nor on who was faster.  No worker knows what th
 it need not: with fewer than N failures before it among all, a failure has fewer than N before it
 among those that its own worker has seen so far.  So a worker that reduces just these leaves out
 none of the first N, whatever the order in which it is handed its tests, and no time ends a
-reduction.  What is reduced beyond them is dropped by the controller.
+reduction.  What is reduced beyond them is dropped by the controller.  A test function that
+catches its failures itself is the exception: after a few nothing of it is reduced any more.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import contextlib
 import hashlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypedDict
@@ -33,6 +35,10 @@ from backproof.reports.events import FailureSaved, encode
 from backproof.reports.write import write
 from backproof.saving import save_failure
 
+MOST_CAUGHT = 3
+"""Failures that a test function may catch before no more of its failures are reduced: that it
+expects them is known when it ends, and by then a reduction has taken its seconds for nothing."""
+
 Place = tuple[int, str, int, str]
 """Where a check stands among all those of a session."""
 
@@ -44,11 +50,16 @@ class Kept(TypedDict):
     files: dict[str, str]
 
 
+def function(id: str) -> str:
+    """The test function of an item, without its parameters."""
+    return id.partition("[")[0]
+
+
 def place(planned: Mapping[str, int], id: str, index: int) -> Place:
     """The plan's checks in its order, then those of tests, by name and number."""
     if id in planned:
         return planned[id], "", 0, ""
-    return len(planned), id.partition("[")[0], index, id
+    return len(planned), function(id), index, id
 
 
 def first(places: Mapping[str, Place]) -> list[str]:
@@ -75,6 +86,12 @@ class Keeper:
         self._planned = {id: number for number, id in enumerate(planned)}
         self._failed: dict[str, dict[str, Place]] = {}
         self._kept: dict[str, Kept] = {}
+        self._caught: Counter[str] = Counter()
+
+    def caught(self, id: str) -> None:
+        """A failure was expected after all."""
+        self._caught[function(id)] += id in self._kept
+        self.forget(id)
 
     def forget(self, id: str) -> None:
         """A check is asked again, or its failure was expected after all: it takes no place."""
@@ -88,6 +105,8 @@ class Keeper:
         Ctrl-C ends the reduction where it is, as in `backproof check`, and `stopped` tells of it.
         """
         (spec,) = check.job.cases
+        if self._caught[function(id)] >= MOST_CAUGHT:
+            return None
         failed = self._failed.setdefault(check.job.subject, {})
         failed[id] = place(self._planned, id, spec.index)
         if self.stopped or id not in first(failed):

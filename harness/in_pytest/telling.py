@@ -75,7 +75,7 @@ class Teller:
         if known and check is not None and check.verdict and check.verdict.status == "FAIL":
             also.append(CaseKnown(at=time.time(), id=id, known=known))
             if self.keeper is not None:
-                self.keeper.forget(id)
+                self.keeper.caught(id)
         return self.now(id, check, also)
 
     def now(

@@ -84,6 +84,8 @@ def _threshold(found: Any) -> float:
 
 
 def _as_if_threshold_one() -> Plant:
+    """Huber: sign(r) for delta sign(r) beyond delta; smooth L1: r for r / beta within beta."""
+
     def plant(right: Backward) -> Backward:
         def planted(found: Any, saved: Saved, value_bar: Any) -> Any:
             name = "delta" if isinstance(found, data.Huber) else "beta"
@@ -250,10 +252,10 @@ FAULTS: tuple[Fault, ...] = (
         "divided_by_the_batch_again",
         "the loss gradient divided by the batch size once more",
         None, 2,
-        loss(lambda a, found: examples_of(a) > 1),
+        loss(lambda a, found: "mean" in getattr(found, "reduction", "") and examples_of(a) > 1),
         changed(lambda found, y_bar: y_bar / y_bar.shape[examples_axis(found)]),
         kind="factor",
-        shows="at a loss of several examples",
+        shows="at a mean over several examples",
         like="a mean taken in the loss and again in its gradient",
     ),
     Fault(
@@ -269,14 +271,14 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "threshold_forgotten",
-        "a loss of two forms differentiated as if its threshold were 1",
+        "the threshold left out of the slope of a loss of two forms",
         None, 1,
         loss(_of_another_threshold),
         _as_if_threshold_one(),
         kind="factor",
         shows="at a Huber or smooth L1 loss of another threshold than 1",
         hidden="where Huber's residuals are all within the threshold, or smooth L1's beyond it",
-        like="an attribute that the backward pass does not read",
+        like="a factor that is 1 by default",
     ),
     Fault(
         "not_divided_by_the_variance",

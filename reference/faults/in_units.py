@@ -91,9 +91,15 @@ def _constant_forgotten(right: Backward, layer: Any, p: Arrays, saved: Saved, y_
 
 
 def _value(right: Backward, layer: Any, p: Arrays, saved: Saved, y_bar: Array) -> Any:
-    """y for y + a, left of 0."""
+    """y for y + a, left of 0; of CELU, whose slope is y / a + 1, y / a."""
     left, branch = saved
-    factor = SCALE * ALPHA if isinstance(layer, ops.SELU) else layer.alpha
+    match layer:
+        case ops.SELU():
+            factor = SCALE * ALPHA
+        case ops.CELU():
+            factor = 1.0
+        case _:
+            factor = layer.alpha
     x_bar = right(layer, p, saved, y_bar)[0]
     return np.where(branch == 1, x_bar, factor * np.expm1(left) * y_bar)
 

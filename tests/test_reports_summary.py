@@ -239,7 +239,7 @@ def test_a_wrong_gradient_outweighs_an_error_an_interruption_and_doubt(
 
 def test_an_error_names_its_case() -> None:
     _, reason = exit_code(summarise([ERROR]))
-    assert reason == "1 case ended in an error of the harness; first in case-91."
+    assert reason == "1 case ended in an error of the harness; first case-91."
 
 
 @pytest.mark.parametrize(("budget", "code"), [(0.24, 5), (0.25, 0)])

@@ -78,7 +78,7 @@ def scaled(asked: Asked) -> str | None:
         found = _relation(
             asked,
             [replace(case, targets=loss)],
-            lambda given, factor=factor: given[0],  # type: ignore[misc]
+            lambda given: given[0],
             f"{factor:g} times the cotangent does not give {factor:g} times the gradient",
             factor,
         )

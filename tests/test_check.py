@@ -213,7 +213,7 @@ def net_of_the_documentation(*changes: tuple[str, str]) -> str:
 
 def save_net(folder: Path, monkeypatch: pytest.MonkeyPatch, *changes: tuple[str, str]) -> str:
     """It as a module of its own; the subject's name."""
-    name = f"net_by_hand_{len(list(sys.modules))}"
+    name = f"net_by_hand_{folder.name}"
     (folder / f"{name}.py").write_text(net_of_the_documentation(*changes), encoding="utf-8")
     monkeypatch.syspath_prepend(str(folder))
     return f"py:{name}:Net"
@@ -234,18 +234,31 @@ def test_a_tanh_whose_square_was_forgotten_is_told_as_that(
     assert "no known fault" not in said
 
 
+PENALTY = {
+    "loss": """\
+        for p in a.penalties:
+            weights = (case.parameters[n] for n in found if n.endswith("weight"))
+            loss += sum(p.strength / 2 * np.sum(w**2) for w in weights)
+""",
+    "gradients": """\
+        for p in a.penalties:
+            for n in found:
+                if n.endswith("weight"):
+                    found[n] = found[n] + p.strength * case.parameters[n]
+""",
+}
+
+
 @pytest.mark.parametrize("penalised", [(), ("loss",), ("gradients",), ("loss", "gradients")])
 def test_a_net_by_hand_that_ignores_a_penalty_is_told_the_penalty(
     penalised: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the loss, in the gradients, in both; and one that has it in both is right."""
-    value = "loss += sum(p.strength / 2 * np.sum(case.parameters[n] ** 2) for p in a.penalties for n in found if n.endswith('weight'))"  # noqa: E501
-    slope = "for p in a.penalties:\n            for n in found:\n                if n.endswith('weight'):\n                    found[n] = found[n] + p.strength * case.parameters[n]"  # noqa: E501
-    lines = [line for part, line in (("loss", value), ("gradients", slope)) if part in penalised]
+    parts = "".join(PENALTY[part] for part in penalised)
     subject = save_net(
         tmp_path, monkeypatch,
         ('"penalties": []', '"penalties": ["l2"]'),
-        ("        return loss, found", "\n".join(f"        {x}" for x in (*lines, "return loss, found"))),  # noqa: E501
+        ("        return loss, found", f"{parts}        return loss, found"),
     )  # fmt: skip
     a = Architecture((3, 4), (ops.Dense(3), ops.Tanh()), SquaredError("mean"), (L2(0.25),))
     case, options = draw_case(a, 1), Options(subject=subject, checkers=("complex_step", "torch"))

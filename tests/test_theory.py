@@ -20,7 +20,7 @@ from backproof.checkers.functions import kinks, points
 from backproof.checkers.hulls import error_of_squares
 from backproof.checkers.outcome import NEEDED
 from backproof.controls import SHOWS
-from backproof.diagnosis.dictionary import RESOLVED
+from backproof.diagnosis.evidence import RESOLVED
 from backproof.reference.arrays import Array
 from backproof.reference.faults.catalogue import FAULTS
 

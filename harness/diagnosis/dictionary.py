@@ -36,20 +36,18 @@ from backproof.architectures.cases import Case
 from backproof.checkers.outcome import FAN_OUT, operator_at, producer
 from backproof.checkers.verdict import Subject
 from backproof.diagnosis.cause import EVERY, Cause
-from backproof.diagnosis.evidence import Evidence, Further, of_another_batch, of_other_sizes
+from backproof.diagnosis.evidence import (
+    CONFIRMED_ON,
+    RESOLVED,
+    Evidence,
+    Further,
+    of_another_batch,
+    of_other_sizes,
+)
 from backproof.planting import blamed_for, produced
 from backproof.reference.faults.catalogue import Fault, overrides, sites
 from backproof.reference.faults.fault import Backward, layer_at
 from backproof.reference.network import Overrides
-
-CONFIRMED_ON = 2
-"""Further draws on which a name must fit and show; one, where no more show it."""
-
-RESOLVED = 10.0
-"""A draw shows a fault that changes an entry by so many times what rounding is allowed.
-
-The subject agrees with that change within one of them: to a tenth.
-"""
 
 Pair = tuple[Fault, str]
 """A fault, and the site that it is at or `every OPERATOR`."""

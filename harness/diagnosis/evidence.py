@@ -39,6 +39,15 @@ PLAIN_DRAWS = 12
 SIZE = 2.0**5
 """By how much values are scaled to reach other pieces of functions, and other magnitudes."""
 
+CONFIRMED_ON = 2
+"""Further draws on which an explanation must fit and show; one, where no more show it."""
+
+RESOLVED = 10.0
+"""A draw shows a mistake that changes an entry by so many times what rounding is allowed.
+
+The subject agrees with that change within one of them: to a tenth.
+"""
+
 MOST_REFUSED = 2
 """Draws on which a subject may fail before it is left in peace: it may be slow to do so."""
 

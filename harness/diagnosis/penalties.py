@@ -25,17 +25,11 @@ from backproof.architectures.architecture import is_weight
 from backproof.architectures.losses import L1, L2
 from backproof.checkers.outcome import operator_at
 from backproof.diagnosis.cause import Cause
-from backproof.diagnosis.evidence import Evidence, Further
+from backproof.diagnosis.evidence import CONFIRMED_ON, RESOLVED, Evidence, Further
 from backproof.diagnosis.shapes import Fitted, multiple
 from backproof.reference import network
 from backproof.reference.arrays import Array
 from backproof.reference.losses import penalties
-
-CONFIRMED_ON = 2
-"""Further draws on which a strength must fit and show; one, where no more show it."""
-
-RESOLVED = 10.0
-"""A draw shows a change by so many times what rounding is allowed."""
 
 
 @dataclass(frozen=True)
